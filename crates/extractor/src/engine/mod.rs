@@ -1,0 +1,287 @@
+//! A plan executed with libtorch: batches of 8-bit images in, the pooled values of the taps out.
+
+mod device;
+mod parameters;
+mod pooling;
+
+pub use device::{DeviceChoice, DeviceError, DeviceReport, Precision, cpu_precisions, report, resolve};
+
+use crate::{
+    graph::{Activation, Graph, Kernel, NodeId, Op, Plan, Step, Tap},
+    weights::Weights,
+};
+use headstart_cache::Preprocessing;
+use parameters::Parameters;
+use tch::{Kind, TchError, Tensor};
+
+/// What can go wrong while a plan is loaded or run.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The accelerator's memory is too small for the batch.
+    #[error("the device ran out of memory with a batch of {batch}; use a smaller --batch")]
+    OutOfMemory {
+        /// Images in the batch.
+        batch: usize,
+    },
+    /// Anything else libtorch reports.
+    #[error("libtorch failed at {place}: {reason}")]
+    Torch {
+        /// The node or stage.
+        place: String,
+        /// The first line of libtorch's message.
+        reason: String,
+    },
+}
+
+impl EngineError {
+    fn at(place: &str, batch: usize, error: TchError) -> Self {
+        let text = error.to_string();
+        if text.contains("out of memory") || text.contains("can't allocate memory") {
+            return Self::OutOfMemory { batch };
+        }
+        let reason = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_string();
+        Self::Torch { place: place.to_string(), reason }
+    }
+}
+
+/// A plan with its parameters on a device, ready to run.
+pub struct Engine {
+    graph: Graph,
+    plan: Plan,
+    taps: Vec<Tap>,
+    parameters: Parameters,
+    normalisation: Normalisation,
+    device: tch::Device,
+    kind: Kind,
+}
+
+/// The tensors that turn 8-bit pixels into the network's input: (x/255 − mean) / std, per channel.
+struct Normalisation {
+    scale: Tensor,
+    shift: Tensor,
+    channels: i64,
+    size: i64,
+}
+
+impl Engine {
+    /// Prepares `taps` of `graph` to run on `device` in `precision`.
+    ///
+    /// # Errors
+    /// When a parameter is not there (`Backbone::select` refuses such taps), or the device refuses it.
+    pub fn new(
+        graph: &Graph,
+        taps: &[Tap],
+        weights: &Weights,
+        preprocessing: &Preprocessing,
+        device: tch::Device,
+        precision: Precision,
+    ) -> Result<Self, EngineError> {
+        let _no_grad = tch::no_grad_guard();
+        let nodes: Vec<NodeId> = taps.iter().map(|tap| tap.node).collect();
+        let plan = Plan::new(graph, &nodes);
+        let kind = precision.kind();
+        let parameters = Parameters::load(graph, &plan, weights, device, kind)?;
+        let normalisation = Normalisation::new(preprocessing, device)?;
+        Ok(Self { graph: graph.clone(), plan, taps: taps.to_vec(), parameters, normalisation, device, kind })
+    }
+
+    /// Numbers per image of each tap, in the order asked for.
+    pub fn widths(&self) -> impl Iterator<Item = usize> {
+        self.taps.iter().map(Tap::width)
+    }
+
+    /// Runs `images`, a batch of H×W×C 8-bit images one after another, and returns for each tap its pooled values as f32,
+    /// images × [`Tap::width`], row by row.
+    ///
+    /// # Errors
+    /// When libtorch does; the error names the node.
+    pub fn run(&self, images: &[u8]) -> Result<Vec<Vec<f32>>, EngineError> {
+        let _no_grad = tch::no_grad_guard();
+        let n = &self.normalisation;
+        let batch = images.len() / (n.size * n.size * n.channels) as usize;
+        let input = n.apply(images, batch, self.device, self.kind).map_err(|e| EngineError::at("x", batch, e))?;
+        let pooled = self.forward(input, |tap, value| pooling::pooled(value, tap.pool, batch * tap.width()))?;
+        let widths = self.taps.iter().map(|tap| (tap, batch * tap.width()));
+        pooled
+            .into_iter()
+            .zip(widths)
+            .map(|(value, (tap, elements))| value.on_host(elements).map_err(|e| EngineError::at(&tap.layer, batch, e)))
+            .collect()
+    }
+
+    /// Runs a normalised input, N×C×H×W f32 values in row-major order, and returns the unpooled values of the taps. For
+    /// comparing with other implementations, image decoding left out.
+    ///
+    /// # Errors
+    /// When libtorch does; the error names the node.
+    pub fn run_normalised(&self, input: &[f32], shape: [usize; 4]) -> Result<Vec<Vec<f32>>, EngineError> {
+        let _no_grad = tch::no_grad_guard();
+        let batch = shape[0];
+        let at = |e| EngineError::at("x", batch, e);
+        let input = Tensor::f_from_slice(input)
+            .and_then(|t| t.f_reshape(shape.map(|d| d as i64)))
+            .and_then(|t| parameters::channels_last(&t))
+            .and_then(|t| t.f_internal_to_copy((self.kind, self.device), false))
+            .map_err(at)?;
+        self.forward(input, |tap, value| pooling::to_host(value, batch * tap.shape.elements()))
+    }
+
+    /// Runs the plan and calls `take` for each tap as soon as its value is there, so that large values need not be kept.
+    /// The results are in the order of the taps.
+    fn forward<T>(
+        &self,
+        input: Tensor,
+        take: impl Fn(&Tap, &Tensor) -> Result<T, TchError>,
+    ) -> Result<Vec<T>, EngineError> {
+        let batch = input.size()[0] as usize;
+        let mut taken: Vec<Option<T>> = self.taps.iter().map(|_| None).collect();
+        let mut take_at = |node: NodeId, value: &Tensor| {
+            for (tap, slot) in self.taps.iter().zip(&mut taken).filter(|(tap, _)| tap.node == node) {
+                *slot = Some(take(tap, value).map_err(|e| EngineError::at(&tap.layer, batch, e))?);
+            }
+            Ok(())
+        };
+        let mut values: Vec<Option<Tensor>> = (0..self.graph.nodes().len()).map(|_| None).collect();
+        take_at(0, &input)?;
+        values[0] = Some(input);
+        for step in &self.plan.steps {
+            let name = &self.graph.node(step.output).name;
+            let value = self.step(step, &mut values).map_err(|error| match error {
+                StepError::Torch(error) => EngineError::at(name, batch, error),
+                StepError::Lost => lost(name),
+            })?;
+            take_at(step.output, &value)?;
+            values[step.output] = Some(value);
+            for &node in &step.free {
+                values[node] = None;
+            }
+        }
+        taken.into_iter().zip(&self.taps).map(|(value, tap)| value.ok_or_else(|| lost(&tap.layer))).collect()
+    }
+
+    fn step(&self, step: &Step, values: &mut [Option<Tensor>]) -> Result<Tensor, StepError> {
+        if step.in_place {
+            let mut first = values[step.inputs[0]].take().ok_or(StepError::Lost)?;
+            if let Some(result) = self.overwrite(step, &mut first, values)? {
+                return Ok(result);
+            }
+            values[step.inputs[0]] = Some(first);
+        }
+        let inputs: Vec<&Tensor> =
+            step.inputs.iter().map(|&input| values[input].as_ref().ok_or(StepError::Lost)).collect::<Result<_, _>>()?;
+        let x = inputs[0];
+        Ok(match step.kernel {
+            Kernel::Conv { conv, residual, activation, .. } => {
+                self.convolution(conv, x, residual.then(|| inputs[1]), activation)?
+            }
+            Kernel::Node(node) => match self.graph.node(node).op {
+                Op::Input | Op::Dropout => x.shallow_clone(),
+                Op::Conv2d(_) => self.convolution(node, x, None, None)?,
+                Op::BatchNorm2d { eps, .. } => {
+                    let [weight, bias, mean, var] = self.parameters.batch_norm(node).ok_or(StepError::Lost)?;
+                    x.f_batch_norm(Some(weight), Some(bias), Some(mean), Some(var), false, 0.0, eps, false)?
+                }
+                Op::Linear { .. } => {
+                    let (weight, bias) = self.parameters.affine(node).ok_or(StepError::Lost)?;
+                    x.f_linear(weight, bias)?
+                }
+                Op::Relu => x.f_relu()?,
+                Op::Relu6 => x.f_relu6()?,
+                Op::Tanh => x.f_tanh()?,
+                Op::MaxPool2d { kernel, stride, padding, ceil } => {
+                    let (kernel, stride, padding) = (kernel as i64, stride as i64, padding as i64);
+                    x.f_max_pool2d([kernel; 2], [stride; 2], [padding; 2], [1, 1], ceil)?
+                }
+                Op::AvgPool2d { kernel, stride } => {
+                    x.f_avg_pool2d([kernel as i64; 2], [stride as i64; 2], [0, 0], false, true, None)?
+                }
+                Op::AdaptiveAvgPool2d { side } => x.f_adaptive_avg_pool2d([side as i64; 2])?,
+                Op::Add => x.f_add(inputs[1])?,
+                Op::Concat => Tensor::f_cat(&inputs, 1)?,
+                Op::Flatten => x.f_flatten(1, -1)?,
+            },
+        })
+    }
+
+    /// The step's result written over its first input, for the operations that can.
+    fn overwrite(&self, step: &Step, x: &mut Tensor, values: &[Option<Tensor>]) -> Result<Option<Tensor>, StepError> {
+        let Kernel::Node(node) = step.kernel else { return Ok(None) };
+        Ok(match self.graph.node(node).op {
+            Op::Relu => Some(x.f_relu_()?),
+            Op::Relu6 => Some(x.f_clamp_(0.0, 6.0)?),
+            Op::Tanh => Some(x.f_tanh_()?),
+            Op::Add => Some(x.f_add_(values[step.inputs[1]].as_ref().ok_or(StepError::Lost)?)?),
+            _ => None,
+        })
+    }
+
+    fn convolution(
+        &self,
+        node: NodeId,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        activation: Option<Activation>,
+    ) -> Result<Tensor, StepError> {
+        let Op::Conv2d(conv) = self.graph.node(node).op else { return Err(StepError::Lost) };
+        let (weight, bias) = self.parameters.affine(node).ok_or(StepError::Lost)?;
+        let (stride, padding) = ([conv.stride as i64; 2], [conv.padding as i64; 2]);
+        let mut y = x.f_conv2d(weight, bias, stride, padding, [1, 1], conv.groups as i64)?;
+        if let Some(residual) = residual {
+            y = y.f_add_(residual)?;
+        }
+        Ok(match activation {
+            None => y,
+            Some(Activation::Relu) => y.f_relu_()?,
+            Some(Activation::Relu6) => y.f_clamp_(0.0, 6.0)?,
+        })
+    }
+}
+
+/// A step's failure before the node's name is known to the message.
+enum StepError {
+    Torch(TchError),
+    /// A value or parameter the plan promises is not there; would be a bug in the plan.
+    Lost,
+}
+
+impl From<TchError> for StepError {
+    fn from(error: TchError) -> Self {
+        Self::Torch(error)
+    }
+}
+
+fn lost(node: &str) -> EngineError {
+    EngineError::Torch { place: node.to_string(), reason: "a value it needs is gone (a bug in the plan)".into() }
+}
+
+impl Normalisation {
+    fn new(preprocessing: &Preprocessing, device: tch::Device) -> Result<Self, EngineError> {
+        let shift: Vec<f32> = preprocessing.mean.iter().zip(&preprocessing.std).map(|(m, s)| -m / s).collect();
+        let scale: Vec<f32> = preprocessing.std.iter().map(|s| 1.0 / (255.0 * s)).collect();
+        let place = |values: &[f32]| {
+            Tensor::f_from_slice(values)
+                .and_then(|t| t.f_reshape([1, values.len() as i64, 1, 1]))
+                .and_then(|t| t.f_to_device(device))
+                .map_err(|e| EngineError::at("x", 0, e))
+        };
+        Ok(Self {
+            scale: place(&scale)?,
+            shift: place(&shift)?,
+            channels: i64::from(preprocessing.channels),
+            size: i64::from(preprocessing.size),
+        })
+    }
+
+    /// Uploads 8-bit pixels (a quarter of the bytes of f32) and normalises them on the device. N×H×W×C seen as N×C×H×W is
+    /// the channels-last layout that convolutions run fastest in.
+    fn apply(&self, images: &[u8], batch: usize, device: tch::Device, kind: Kind) -> Result<Tensor, TchError> {
+        let shape = [batch as i64, self.size, self.size, self.channels];
+        Tensor::f_from_data_size(images, &shape, Kind::Uint8)?
+            .f_permute([0, 3, 1, 2])?
+            .f_to_device(device)?
+            .f_to_kind(Kind::Float)?
+            .f_mul_(&self.scale)?
+            .f_add_(&self.shift)?
+            .f_to_kind(kind)
+    }
+}

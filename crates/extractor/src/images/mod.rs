@@ -1,0 +1,20 @@
+//! Pictures on disk to the bytes a backbone is fed with.
+//!
+//! [`listing`] says which images there are, with their labels and splits; [`decode()`] turns the bytes of one file into an
+//! upright RGB image; [`prepare()`] brings that to the square the backbone sees; [`geometry`] holds the measures of this.
+//! Scaling to 0…1 and normalising is left to the device that runs the backbone.
+
+pub mod decode;
+pub mod geometry;
+mod jpeg;
+pub mod listing;
+mod prepare;
+mod resample;
+
+#[cfg(test)]
+mod parity;
+
+pub use decode::{DECODER, DecodeError, Image8, decode, decode_into};
+pub use geometry::GeometryError;
+pub use listing::{Item, ListError, Listing, list};
+pub use prepare::prepare;

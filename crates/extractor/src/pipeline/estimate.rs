@@ -1,0 +1,109 @@
+//! What a run will take, told before it starts: bytes from the widths, time from a few real images.
+
+use super::{ExtractError, decode, run::Run, segments::Segment, stored_as};
+use crate::{engine::Engine, graph::Tap, images::Listing};
+use headstart_cache::{Cache, Store};
+use serde::Serialize;
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// Runs shorter than this many rows are over before a measurement would be.
+const WORTH_MEASURING: usize = 64;
+/// Images the measurement looks at.
+const SAMPLE: usize = 8;
+
+/// Size and time of what is about to be computed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Estimate {
+    /// Rows to compute.
+    pub rows: usize,
+    /// Rows of the file that need nothing.
+    pub already: usize,
+    /// Bytes the new values take on disk.
+    pub bytes: u64,
+    /// Expected seconds; none for runs too short to be worth measuring.
+    pub seconds: Option<f64>,
+}
+
+/// Measures the first piece on a few of its images.
+pub fn measure(
+    run: &Run,
+    pieces: &[Segment],
+    engine: &Engine,
+    images: &[Result<PathBuf, String>],
+) -> Result<Estimate, ExtractError> {
+    let rows: usize = pieces.iter().map(|piece| piece.rows.len()).sum();
+    let bytes: u64 = pieces
+        .iter()
+        .map(|piece| piece.rows.len() as u64 * piece.layers.iter().map(|&layer| run.row_bytes[layer]).sum::<u64>())
+        .sum();
+    let seconds =
+        if rows < WORTH_MEASURING { None } else { seconds_per_row(run, engine, images)?.map(|s| s * rows as f64) };
+    Ok(Estimate { rows, already: run.listed.len().saturating_sub(rows), bytes, seconds })
+}
+
+/// Checks that what is missing fits on the disk, before anything is made.
+pub fn check_space(output: &Path, taps: &[Tap], store: Option<Store>, listing: &Listing) -> Result<(), ExtractError> {
+    // A file that cannot be read is reported by the writer, in its own words.
+    let existing = output.exists().then(|| Cache::open(output).ok()).flatten();
+    let known: HashSet<&str> = existing.iter().flat_map(|cache| &cache.rows().path).map(String::as_str).collect();
+    let new = listing.items.iter().filter(|item| !known.contains(item.name.as_str())).count();
+    let rows = known.len() + new;
+    let bytes: u64 = taps
+        .iter()
+        .map(|tap| {
+            let layer = existing.as_ref().and_then(|cache| cache.find_layer(&tap.dataset()).ok());
+            let missing = rows - layer.map_or(0, |layer| layer.committed.min(rows));
+            (missing * tap.width() * stored_as(tap, store).size()) as u64
+        })
+        .sum();
+    match free_bytes(output) {
+        Some(free) if bytes > free => Err(ExtractError::NoSpace {
+            path: output.to_path_buf(),
+            needed_mb: bytes.div_ceil(1_000_000),
+            free_mb: free / 1_000_000,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Seconds a row takes when decoding and the forward pass overlap: the slower of the two.
+fn seconds_per_row(
+    run: &Run,
+    engine: &Engine,
+    images: &[Result<PathBuf, String>],
+) -> Result<Option<f64>, ExtractError> {
+    let step = (images.len() / SAMPLE).max(1);
+    let sample: Vec<Result<&Path, String>> =
+        images.iter().step_by(step).take(SAMPLE).map(|image| image.as_deref().map_err(Clone::clone)).collect();
+    let batch = decode::batch(0, &sample, &run.backbone.preprocessing);
+    let good = batch.failures.iter().filter(|failure| failure.is_none()).count();
+    if good == 0 {
+        return Ok(None);
+    }
+    let decode = batch.seconds / rayon::current_num_threads() as f64 / sample.len() as f64;
+    // The first pass pays for memory and kernel selection.
+    engine.run(&batch.pixels)?;
+    let start = Instant::now();
+    engine.run(&batch.pixels)?;
+    let forward = start.elapsed().as_secs_f64() / good as f64;
+    // On the CPU both share the same cores.
+    Ok(Some(if run.device.is_cuda() { decode.max(forward) } else { decode + forward }))
+}
+
+/// Free bytes on the disk that holds `path`, or none where the system does not say.
+fn free_bytes(path: &Path) -> Option<u64> {
+    use std::os::unix::ffi::OsStrExt;
+    // The folder may not be there yet; the disk is that of the first one above that is.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = parent.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    let name = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
+    // SAFETY: statvfs is plain data, and the name is a valid C string.
+    let mut stats: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are valid for the call.
+    let failed = unsafe { libc::statvfs(name.as_ptr(), &mut stats) } != 0;
+    (!failed).then(|| stats.f_bavail as u64 * stats.f_frsize as u64)
+}

@@ -1,0 +1,331 @@
+//! Images to a cache: decode workers → batches → device → pooled taps → writer, all overlapped, with bounded queues, so
+//! that memory does not grow with the number of images.
+
+mod decode;
+mod estimate;
+mod run;
+mod segments;
+mod vectors;
+
+pub use estimate::Estimate;
+pub use vectors::{ImageVectors, vectors};
+
+use crate::{
+    backbone::{Backbone, BackboneError, WeightsChoice},
+    engine::{self, DeviceChoice, DeviceError, EngineError, Precision},
+    graph::{LayerSpec, SelectError, Tap},
+    images::{self, ListError, Listing},
+};
+use headstart_cache::{
+    Augmentation, Error as CacheError, FORMAT_VERSION, LayerDesc, Provenance, Resize, RowSpec, Status, Store, Writer,
+};
+use serde::Serialize;
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+    time::Instant,
+};
+
+/// What `headstart extract` was asked to do.
+#[derive(Debug, Clone)]
+pub struct ExtractOptions {
+    /// Folder or CSV of images.
+    pub images: PathBuf,
+    /// Name in the zoo.
+    pub backbone: String,
+    /// Where its weights come from.
+    pub weights: WeightsChoice,
+    /// The layers, as typed.
+    pub layers: Vec<LayerSpec>,
+    /// The cache to make or extend.
+    pub output: PathBuf,
+    /// Where to compute.
+    pub device: DeviceChoice,
+    /// Precision of the forward pass.
+    pub precision: Precision,
+    /// Precision of the stored values; none: f32 for pooled vectors, f16 for raw maps.
+    pub store: Option<Store>,
+    /// Images per forward pass; none: 32 on the CPU, 256 on a GPU.
+    pub batch: Option<usize>,
+    /// Only this many images, spread evenly over the listing.
+    pub limit: Option<usize>,
+    /// Input side in pixels, instead of the weights' own.
+    pub size: Option<u32>,
+    /// Geometry, instead of the weights' own.
+    pub resize: Option<Resize>,
+    /// Stop at the first broken image instead of noting it.
+    pub fail_on_bad_image: bool,
+    /// Try the images again that failed in an earlier run.
+    pub retry_failed: bool,
+}
+
+/// Told what is going on; the command line draws bars from it.
+pub trait Progress: Sync {
+    /// Before the first batch: how much there is to do and what it will take.
+    fn begin(&self, plan: &Estimate);
+    /// Another `rows` rows are committed.
+    fn advance(&self, rows: usize);
+    /// An image cannot be used.
+    fn bad_image(&self, path: &str, reason: &str);
+}
+
+/// Why an extraction did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtractError {
+    /// The images cannot be listed.
+    #[error(transparent)]
+    List(#[from] ListError),
+    /// The backbone or its weights.
+    #[error(transparent)]
+    Backbone(#[from] BackboneError),
+    /// A layer spec.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// The cache file.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The device or precision.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The forward pass.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A broken image, with `--on-bad-image fail`.
+    #[error("{path}: {reason}; the batches before it are kept, and --on-bad-image skip goes on without it")]
+    BadImage {
+        /// The image.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An image that other layers were computed from is gone.
+    #[error(
+        "{path}: {reason}; other layers of the cache were computed from this image, so it cannot be skipped: put it back \
+         (were the images moved?), or write to another file with -o"
+    )]
+    Vanished {
+        /// The image.
+        path: String,
+        /// Why it cannot be read now.
+        reason: String,
+    },
+    /// The rows cannot fit on the disk.
+    #[error("{}: the activations need {needed_mb} MB more and the disk has {free_mb} MB free; extract fewer layers, use --store f16, or write elsewhere with -o", .path.display())]
+    NoSpace {
+        /// The cache.
+        path: PathBuf,
+        /// MB (1e6 bytes) still to be written.
+        needed_mb: u64,
+        /// MB free.
+        free_mb: u64,
+    },
+    /// A part of the pipeline stopped without saying why.
+    #[error("the {0} thread stopped unexpectedly")]
+    Lost(&'static str),
+}
+
+/// Seconds that each stage was at work; stages overlap, so they add up to more than the total.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct StageSeconds {
+    /// Reading, decoding and resizing, summed over the workers.
+    pub decode: f64,
+    /// Workers that shared the decoding.
+    pub decode_workers: usize,
+    /// Forward pass, with upload and pooling.
+    pub forward: f64,
+    /// The forward pass waiting for images: large when decoding is the bottleneck.
+    pub waited: f64,
+    /// Writing and flushing.
+    pub write: f64,
+    /// From start to end, loading left out.
+    pub total: f64,
+}
+
+/// What an extraction did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// The cache.
+    pub output: PathBuf,
+    /// Rows in it.
+    pub rows: usize,
+    /// Rows computed by this run.
+    pub computed: usize,
+    /// Datasets asked for, `layer:pool`.
+    pub layers: Vec<String>,
+    /// Where it was computed; none when there was nothing to do.
+    pub device: Option<String>,
+    /// Images that could not be used, with the reason.
+    pub failed: Vec<(String, String)>,
+    /// Rows in the cache that are not listed any more.
+    pub unlisted: usize,
+    /// Whether a signal ended the run early.
+    pub interrupted: bool,
+    /// Images per second of this run.
+    pub rate: f64,
+    /// Where the time went.
+    pub seconds: StageSeconds,
+}
+
+/// Extracts; rows committed earlier are kept, and only what is missing is computed. When `stop` becomes true the batches
+/// under way are committed and the summary says `interrupted`.
+///
+/// # Errors
+/// See [`ExtractError`]. Whatever was committed before stays readable, and the same call continues from there.
+pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicBool) -> Result<Summary, ExtractError> {
+    let mut listing = images::list(&options.images)?;
+    for folder in &listing.empty {
+        tracing::warn!("{}: the folder {folder} holds no image, so it is no class", options.images.display());
+    }
+    if listing.ignored > 0 {
+        let extensions = images::listing::EXTENSIONS.join(", ");
+        tracing::warn!("{} files were passed over, because they do not end in {extensions}", listing.ignored);
+    }
+    if let Some(limit) = options.limit {
+        listing.limit(limit);
+    }
+    let backbone = Backbone::load(&options.backbone, &options.weights, options.size, options.resize)?;
+    let taps = backbone.select(&options.layers)?;
+    // A new file is made only when it can be filled; an existing one is opened first, because a complete one needs no device.
+    let early_device =
+        (!options.output.exists()).then(|| engine::resolve(options.device, options.precision)).transpose()?;
+    let provenance = provenance(&backbone, options, &listing);
+    estimate::check_space(&options.output, &taps, options.store, &listing)?;
+    let (mut writer, ids) =
+        Writer::open_or_create(&options.output, &provenance, &row_specs(&listing), &listing.classes)?;
+    let end = ids.iter().copied().max().map_or(0, |last| last + 1);
+    let failed_before = writer.rows().with_status(Status::Failed);
+    let retry = options.retry_failed && !failed_before.is_empty();
+    let there = |tap: &Tap| writer.layers().any(|(_, info)| info.name == tap.dataset() && info.committed >= end);
+    let device = match early_device {
+        Some(device) => Some(device),
+        None if !retry && taps.iter().all(there) => None,
+        None => Some(engine::resolve(options.device, options.precision)?),
+    };
+
+    let device_name = |device: tch::Device| match device {
+        tch::Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_string(),
+    };
+    let planned = device.map_or_else(String::new, device_name);
+    let descs: Vec<LayerDesc> = taps.iter().map(|tap| layer_desc(tap, options.store, &planned)).collect();
+    let layers = writer.add_layers(&descs)?;
+    let committed: Vec<usize> = layers.iter().map(|&layer| writer.committed(layer)).collect();
+    let pieces = segments::segments(&committed, end);
+    let row_bytes: Vec<u64> =
+        taps.iter().zip(&descs).map(|(tap, desc)| (tap.width() * desc.store.size()) as u64).collect();
+    let listed: Vec<Option<&Path>> = paths_by_row(writer.rows().len(), &listing, &ids);
+
+    let mut summary = Summary {
+        output: options.output.clone(),
+        rows: writer.rows().len(),
+        computed: 0,
+        layers: taps.iter().map(Tap::dataset).collect(),
+        device: None,
+        failed: Vec::new(),
+        unlisted: listed[..end].iter().filter(|path| path.is_none()).count(),
+        interrupted: false,
+        rate: 0.0,
+        seconds: StageSeconds::default(),
+    };
+    if let Some(device) = device.filter(|_| retry || !pieces.is_empty()) {
+        summary.device = Some(device_name(device));
+        let run = run::Run {
+            backbone: &backbone,
+            taps: &taps,
+            layers: &layers,
+            row_bytes: &row_bytes,
+            listed: &listed,
+            root: &listing.root,
+            device,
+            precision: options.precision,
+            batch: options.batch.unwrap_or(if device.is_cuda() { 256 } else { 32 }).max(1),
+            fail_on_bad_image: options.fail_on_bad_image,
+            progress,
+            stop,
+        };
+        keep_freed_memory();
+        let start = Instant::now();
+        writer = run.execute(writer, &pieces, &mut summary)?;
+        if retry && !summary.interrupted {
+            run.retry(&mut writer, &failed_before, &mut summary)?;
+        }
+        summary.seconds.total = start.elapsed().as_secs_f64();
+        summary.rate = summary.computed as f64 / summary.seconds.total.max(1e-9);
+    }
+    let rows = writer.rows();
+    summary.failed = (0..rows.len())
+        .filter(|&row| rows.status[row] == Status::Failed)
+        .map(|row| (rows.path[row].clone(), rows.error[row].clone()))
+        .collect();
+    writer.finish()?;
+    match summary.failed.first() {
+        Some((path, reason)) if options.fail_on_bad_image => {
+            Err(ExtractError::BadImage { path: path.clone(), reason: reason.clone() })
+        }
+        _ => Ok(summary),
+    }
+}
+
+/// Lets the allocator keep what a batch frees for the next one. By default glibc returns large blocks to the system, which
+/// then clears every page anew for the same activations of the next batch: a tenth of the time on the CPU.
+fn keep_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: mallopt only sets parameters of the allocator, under its own lock.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+    }
+}
+
+fn provenance(backbone: &Backbone, options: &ExtractOptions, listing: &Listing) -> Provenance {
+    Provenance {
+        format_version: FORMAT_VERSION,
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        backbone: backbone.architecture.name.into(),
+        weights: backbone.weights_id(),
+        preprocessing: Some(backbone.preprocessing.clone()),
+        decoder: Some(images::DECODER.into()),
+        compute_dtype: options.precision.name().into(),
+        augmentation: Augmentation::none(),
+        images: Some(std::path::absolute(&listing.root).unwrap_or_else(|_| listing.root.clone()).display().to_string()),
+    }
+}
+
+fn row_specs(listing: &Listing) -> Vec<RowSpec> {
+    listing
+        .items
+        .iter()
+        .map(|item| RowSpec {
+            path: item.name.clone(),
+            label: item.label.map_or(-1, |label| label as i32),
+            split: item.split.clone(),
+            view: 0,
+        })
+        .collect()
+}
+
+fn layer_desc(tap: &Tap, store: Option<Store>, device: &str) -> LayerDesc {
+    LayerDesc {
+        layer: tap.layer.clone(),
+        pool: tap.pool.name().into(),
+        shape: tap.shape.dims(),
+        stored: tap.stored.clone(),
+        store: stored_as(tap, store),
+        device: device.into(),
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+/// How a tap's values are stored: as asked for, else maps as f16 and vectors as f32.
+fn stored_as(tap: &Tap, asked: Option<Store>) -> Store {
+    asked.unwrap_or(if tap.stored.len() > 1 { Store::F16 } else { Store::F32 })
+}
+
+/// For each row of the file, where its image is; none for rows that are not listed any more.
+fn paths_by_row<'a>(rows: usize, listing: &'a Listing, ids: &[usize]) -> Vec<Option<&'a Path>> {
+    let mut paths = vec![None; rows];
+    for (item, &id) in listing.items.iter().zip(ids) {
+        paths[id] = Some(item.path.as_path());
+    }
+    paths
+}

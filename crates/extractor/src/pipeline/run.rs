@@ -1,0 +1,287 @@
+//! The threads of an extraction: one feeds decoded batches, the caller's runs the network, one owns the file.
+
+use super::{ExtractError, Progress, Summary, decode, estimate, segments};
+use crate::{
+    backbone::Backbone,
+    engine::{Engine, Precision},
+    graph::{LayerSpec, Tap},
+};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use headstart_cache::{Error as CacheError, LayerId, RowOutcome, Rows, Status, Writer};
+use segments::Segment;
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+/// Batches waiting between two stages: enough to keep both busy, few enough to bound memory.
+const QUEUE: usize = 2;
+
+/// Everything that stays the same during a run.
+pub struct Run<'a> {
+    pub backbone: &'a Backbone,
+    pub taps: &'a [Tap],
+    pub layers: &'a [LayerId],
+    /// Bytes one row takes in each layer's dataset.
+    pub row_bytes: &'a [u64],
+    /// Image of each row of the file.
+    pub listed: &'a [Option<&'a Path>],
+    pub root: &'a Path,
+    pub device: tch::Device,
+    pub precision: Precision,
+    pub batch: usize,
+    pub fail_on_bad_image: bool,
+    pub progress: &'a dyn Progress,
+    pub stop: &'a AtomicBool,
+}
+
+/// What the file and the listing say about the rows of a segment.
+struct Known<'a> {
+    names: &'a [String],
+    /// Whether other layers have the row's values already.
+    done: &'a [bool],
+    first: usize,
+    images: &'a [Result<PathBuf, String>],
+}
+
+/// The values of consecutive rows on their way to the file.
+struct Computed {
+    first_row: usize,
+    outcomes: Vec<RowOutcome>,
+    values: Vec<Vec<f32>>,
+}
+
+impl Run<'_> {
+    /// Computes the segments one after another and returns the writer.
+    pub fn execute(
+        &self,
+        mut writer: Writer,
+        pieces: &[Segment],
+        summary: &mut Summary,
+    ) -> Result<Writer, ExtractError> {
+        let mut announced = false;
+        for piece in pieces {
+            let taps: Vec<Tap> = piece.layers.iter().map(|&layer| self.taps[layer].clone()).collect();
+            let layers: Vec<LayerId> = piece.layers.iter().map(|&layer| self.layers[layer]).collect();
+            let engine = self.engine(&taps)?;
+            let images = self.images(writer.rows(), piece.rows.clone());
+            if !announced {
+                let plan = estimate::measure(self, pieces, &engine, &images)?;
+                self.progress.begin(&plan);
+                announced = true;
+            }
+            writer = self.segment(writer, piece.rows.clone(), &images, &engine, &layers, summary)?;
+            if summary.interrupted {
+                break;
+            }
+        }
+        Ok(writer)
+    }
+
+    fn engine(&self, taps: &[Tap]) -> Result<Engine, ExtractError> {
+        let backbone = self.backbone;
+        Ok(Engine::new(&backbone.graph, taps, &backbone.weights, &backbone.preprocessing, self.device, self.precision)?)
+    }
+
+    /// Tries `failed` rows again, for every layer of the file, and replaces those that work now.
+    pub fn retry(&self, writer: &mut Writer, failed: &[usize], summary: &mut Summary) -> Result<(), ExtractError> {
+        let (layers, specs): (Vec<LayerId>, Vec<LayerSpec>) = writer
+            .layers()
+            .map(|(id, info)| (id, LayerSpec { layer: info.layer.clone(), pool: info.pool.parse().ok() }))
+            .unzip();
+        let engine = self.engine(&self.backbone.select(&specs)?)?;
+        for rows in failed.chunks(self.batch) {
+            if self.stop.load(Ordering::Relaxed) {
+                summary.interrupted = true;
+                return Ok(());
+            }
+            let names: Vec<String> = rows.iter().map(|&row| writer.rows().path[row].clone()).collect();
+            let paths: Vec<PathBuf> = rows.iter().zip(&names).map(|(&row, name)| self.image(row, name)).collect();
+            let rows_in: Vec<Result<&Path, String>> = paths.iter().map(|path| Ok(path.as_path())).collect();
+            let batch = decode::batch(rows[0], &rows_in, &self.backbone.preprocessing);
+            for (name, failure) in names.iter().zip(&batch.failures) {
+                if let Some(reason) = failure {
+                    self.bad_image(name, reason, false)?;
+                }
+            }
+            let values = self.expand(&engine, &batch)?;
+            summary.computed += batch.failures.iter().filter(|failure| failure.is_none()).count();
+            let values: Vec<(LayerId, &[f32])> = layers.iter().copied().zip(values.iter().map(Vec::as_slice)).collect();
+            writer.rewrite(rows, &outcomes(batch.failures), &values)?;
+        }
+        Ok(())
+    }
+
+    /// Where the image of a row is: as listed, or where it would be if it were.
+    fn image(&self, row: usize, name: &str) -> PathBuf {
+        self.listed[row].map_or_else(|| self.root.join(name), PathBuf::from)
+    }
+
+    /// Where the image of each row is, or why the row is already known to be bad. A row that failed for one layer stays
+    /// failed for the next, so that a row is good in all of them or in none.
+    fn images(&self, rows: &Rows, range: Range<usize>) -> Vec<Result<PathBuf, String>> {
+        range
+            .map(|row| match rows.status[row] {
+                Status::Failed => Err(rows.error[row].clone()),
+                _ => Ok(self.image(row, &rows.path[row])),
+            })
+            .collect()
+    }
+
+    fn segment(
+        &self,
+        writer: Writer,
+        rows: Range<usize>,
+        images: &[Result<PathBuf, String>],
+        engine: &Engine,
+        layers: &[LayerId],
+        summary: &mut Summary,
+    ) -> Result<Writer, ExtractError> {
+        let names = writer.rows().path[rows.clone()].to_vec();
+        let done: Vec<bool> = writer.rows().status[rows.clone()].iter().map(|&status| status == Status::Done).collect();
+        std::thread::scope(|scope| {
+            let (decoded_out, decoded_in) = bounded(QUEUE);
+            let (computed_out, computed_in) = bounded(QUEUE);
+            let first = rows.start;
+            let decoder = scope.spawn(move || self.decode(rows, images, decoded_out));
+            let file = scope.spawn(move || self.write(writer, computed_in, layers));
+            let forward = self.forward(
+                engine,
+                decoded_in,
+                computed_out,
+                Known { names: &names, done: &done, first, images },
+                summary,
+            );
+            let stopped = decoder.join().map_err(|_| ExtractError::Lost("decoding"))?;
+            let (writer, seconds) = file.join().map_err(|_| ExtractError::Lost("writing"))??;
+            summary.seconds.write += seconds;
+            forward?;
+            summary.interrupted |= stopped;
+            Ok(writer)
+        })
+    }
+
+    /// Feeds batches until the rows end, a signal comes or nobody listens; true when a signal came.
+    fn decode(&self, rows: Range<usize>, images: &[Result<PathBuf, String>], out: Sender<decode::Batch>) -> bool {
+        let first = rows.start;
+        for range in segments::batches(rows, self.batch) {
+            if self.stop.load(Ordering::Relaxed) {
+                return true;
+            }
+            let paths: Vec<Result<&Path, String>> = images[range.start - first..range.end - first]
+                .iter()
+                .map(|image| image.as_deref().map_err(Clone::clone))
+                .collect();
+            if out.send(decode::batch(range.start, &paths, &self.backbone.preprocessing)).is_err() {
+                return false;
+            }
+        }
+        false
+    }
+
+    fn forward(
+        &self,
+        engine: &Engine,
+        batches: Receiver<decode::Batch>,
+        out: Sender<Computed>,
+        known: Known,
+        summary: &mut Summary,
+    ) -> Result<(), ExtractError> {
+        loop {
+            let asked = Instant::now();
+            let Ok(batch) = batches.recv() else { return Ok(()) };
+            summary.seconds.waited += asked.elapsed().as_secs_f64();
+            summary.seconds.decode += batch.seconds;
+            summary.seconds.decode_workers = rayon::current_num_threads();
+            for (at, failure) in batch.failures.iter().enumerate() {
+                let row = batch.first_row - known.first + at;
+                // A row known from an earlier run was reported then.
+                if let (Some(reason), Ok(_)) = (failure, &known.images[row]) {
+                    self.bad_image(&known.names[row], reason, known.done[row])?;
+                }
+            }
+            let start = Instant::now();
+            let values = self.expand(engine, &batch)?;
+            summary.seconds.forward += start.elapsed().as_secs_f64();
+            summary.computed += batch.failures.len();
+            let first_row = batch.first_row;
+            if out.send(Computed { first_row, outcomes: outcomes(batch.failures), values }).is_err() {
+                // The writer has stopped; its own error says why.
+                return Ok(());
+            }
+        }
+    }
+
+    /// Notes an image that cannot be used, or stops the run for it.
+    fn bad_image(&self, path: &str, reason: &str, done_before: bool) -> Result<(), ExtractError> {
+        let (path, reason) = (path.to_string(), reason.to_string());
+        if done_before {
+            // Going on would blank the row in every layer that has it.
+            return Err(ExtractError::Vanished { path, reason });
+        }
+        if self.fail_on_bad_image {
+            return Err(ExtractError::BadImage { path, reason });
+        }
+        self.progress.bad_image(&path, &reason);
+        Ok(())
+    }
+
+    /// The batch's values, one row for every image, zeros (which the writer replaces) where the image is bad.
+    fn expand(&self, engine: &Engine, batch: &decode::Batch) -> Result<Vec<Vec<f32>>, ExtractError> {
+        let rows = batch.failures.len();
+        let good = batch.failures.iter().filter(|failure| failure.is_none()).count();
+        if good == 0 {
+            return Ok(engine.widths().map(|width| vec![0.0; rows * width]).collect());
+        }
+        let packed = engine.run(&batch.pixels)?;
+        if good == rows {
+            return Ok(packed);
+        }
+        Ok(engine.widths().zip(packed).map(|(width, values)| spread(&values, width, &batch.failures)).collect())
+    }
+
+    fn write(
+        &self,
+        mut writer: Writer,
+        batches: Receiver<Computed>,
+        layers: &[LayerId],
+    ) -> Result<(Writer, f64), CacheError> {
+        let mut seconds = 0.0;
+        for batch in batches {
+            let start = Instant::now();
+            let values: Vec<(LayerId, &[f32])> =
+                layers.iter().copied().zip(batch.values.iter().map(Vec::as_slice)).collect();
+            writer.append(batch.first_row, &batch.outcomes, &values)?;
+            seconds += start.elapsed().as_secs_f64();
+            self.progress.advance(batch.outcomes.len());
+        }
+        Ok((writer, seconds))
+    }
+}
+
+fn outcomes(failures: Vec<Option<String>>) -> Vec<RowOutcome> {
+    failures.into_iter().map(|failure| failure.map_or(RowOutcome::Done, RowOutcome::Failed)).collect()
+}
+
+/// Puts packed rows where they belong among rows of which some failed.
+fn spread(packed: &[f32], width: usize, failures: &[Option<String>]) -> Vec<f32> {
+    let mut all = vec![0.0; failures.len() * width];
+    let good_rows = all.chunks_exact_mut(width).zip(failures).filter(|(_, failure)| failure.is_none());
+    for ((row, _), values) in good_rows.zip(packed.chunks_exact(width)) {
+        row.copy_from_slice(values);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_go_back_to_their_rows() {
+        let failures = [None, Some("broken".to_string()), None];
+        assert_eq!(spread(&[1.0, 2.0, 5.0, 6.0], 2, &failures), [1.0, 2.0, 0.0, 0.0, 5.0, 6.0]);
+    }
+}

@@ -1,0 +1,6 @@
+//! The zoo against the golden files in `tests/golden/zoo`, which `scripts/golden.py` makes from torchvision and describes.
+
+#[cfg(feature = "torch")]
+mod activations;
+mod golden;
+mod structure;
