@@ -1,0 +1,130 @@
+//! Solvers behind one trait: a convex problem in, weights and a certificate of how far they can be from the optimum out.
+
+mod linfa_logistic;
+mod linfa_svm;
+mod newton;
+mod svm;
+
+use ndarray::{Array1, Array2, ArrayView2};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::params::{ClassWeight, EngineChoice, HeadKind};
+
+/// One training set in solver coordinates: f64, centred, of about unit size. All classes occur.
+#[derive(Debug, Clone, Copy)]
+pub struct Problem<'a> {
+    /// n × r features.
+    pub features: ArrayView2<'a, f64>,
+    /// n class indices below `classes`.
+    pub labels: &'a [usize],
+    /// Number of classes, at least 2.
+    pub classes: usize,
+    /// How much rows count, by class.
+    pub class_weight: ClassWeight,
+}
+
+/// What a solver found.
+#[derive(Debug, Clone)]
+pub struct Solution {
+    /// outputs × r weights: one output for two classes (positive means class 1), else one per class.
+    pub weights: Array2<f64>,
+    /// One bias per output.
+    pub bias: Array1<f64>,
+    /// How close to the optimum this is.
+    pub certificate: Certificate,
+    /// Iterations, where the solver tells.
+    pub iterations: Option<usize>,
+}
+
+/// A bound on the distance to the optimum, computed from the solution itself and not from what the solver claims.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// What `value` bounds.
+    pub measure: Measure,
+    /// The bound.
+    pub value: f64,
+    /// The bound that was asked for.
+    pub tolerance: f64,
+    /// Whether `value` is at most `tolerance`. If not, the solution may be far from the optimum.
+    pub converged: bool,
+}
+
+/// What a [`Certificate`] bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// ‖∇f‖ / ‖W‖ of f = C Σ loss + ½‖W‖². f is strongly convex with modulus 1 in W, so with the bias at its optimum this bounds
+    /// ‖W − W*‖ / ‖W‖.
+    RelativeWeightError,
+    /// (primal − dual) / primal objective, for one-against-the-rest the largest over the classes: the objective is at most this
+    /// share above its optimum.
+    RelativeDualityGap,
+}
+
+impl Certificate {
+    /// A bound beside what was asked for.
+    pub fn new(measure: Measure, value: f64, tolerance: f64) -> Self {
+        Self { measure, value, tolerance, converged: value <= tolerance }
+    }
+}
+
+/// A solver for one kind of head.
+pub trait Engine: Send + Sync {
+    /// Its name in reports.
+    fn name(&self) -> &'static str;
+
+    /// Refuses more training rows than its memory stands.
+    ///
+    /// # Errors
+    /// [`Error::SvmRows`].
+    fn check_rows(&self, _rows: usize) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Minimises `c · Σ loss + ½‖W‖²`. The result depends on nothing but the arguments, in particular not on the number of threads.
+    ///
+    /// # Errors
+    /// [`Error::Solver`] if there is no usable solution at all; one that is merely imprecise comes with a certificate that says so.
+    fn fit(&self, problem: &Problem, c: f64) -> Result<Solution, Error>;
+
+    /// The solutions for several C, in their order. `done` is called after each. Solvers that gain from going along the path one C
+    /// after another replace this.
+    ///
+    /// # Errors
+    /// The first of [`Self::fit`].
+    fn fit_path(&self, problem: &Problem, cs: &[f64], done: &(dyn Fn() + Sync)) -> Result<Vec<Solution>, Error> {
+        cs.par_iter().map(|&c| self.fit(problem, c).inspect(|_| done())).collect()
+    }
+}
+
+/// The engine for a kind of head.
+pub fn engine(kind: HeadKind, choice: EngineChoice) -> &'static dyn Engine {
+    match (kind, choice) {
+        (HeadKind::Logistic, EngineChoice::Default) => &linfa_logistic::LinfaLogistic { newton: true },
+        (HeadKind::Logistic, EngineChoice::Linfa) => &linfa_logistic::LinfaLogistic { newton: false },
+        (HeadKind::Svm, EngineChoice::Default) => &svm::HingeSvm,
+        (HeadKind::Svm, EngineChoice::Linfa) => &linfa_svm::LinfaSvm,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::random::SplitMix64;
+
+    /// Classes on a line of overlapping clusters, centred, of about unit size.
+    pub(crate) fn clusters(rows: usize, columns: usize, classes: usize, seed: u64) -> (Array2<f64>, Vec<usize>) {
+        let mut random = SplitMix64::new(seed);
+        let mut uniform = move || (random.next() >> 11) as f64 / (1u64 << 53) as f64 - 0.5;
+        let labels: Vec<usize> = (0..rows).map(|row| row % classes).collect();
+        let mut x = Array2::from_shape_fn((rows, columns), |(row, column)| {
+            let centre = if column % classes == labels[row] { 0.6 } else { 0.0 };
+            (centre + uniform() + uniform() + uniform()) / (columns as f64).sqrt()
+        });
+        let mean = x.mean_axis(ndarray::Axis(0)).expect("rows");
+        x -= &mean;
+        (x, labels)
+    }
+}

@@ -1,0 +1,123 @@
+//! One class against the rest, and what its dual says about a solution.
+//!
+//! With signs s, costs cᵢ = c · weightᵢ and the Gram matrix K = ZZᵀ, the dual of min Σ cᵢ max(0, 1 − sᵢ(wᵀzᵢ + b)) + ½‖w‖² is
+//! max Σ|βᵢ| − ½ βᵀKβ over Σβᵢ = 0 and 0 ≤ sᵢβᵢ ≤ cᵢ, and w = Zᵀβ (Cortes and Vapnik 1995; β is α with its sign). All that is
+//! needed beside β are the *residuals* sᵢ − wᵀzᵢ: row i loses cᵢ max(0, sᵢ (residualᵢ − b)), and a row between its bounds has
+//! residualᵢ = b at the optimum.
+
+use crate::engine::Problem;
+use crate::objective::hinge_sides;
+
+/// Signs and weights of the rows of one binary problem.
+pub(super) struct OneAgainstRest {
+    /// 1 or −1 for each row.
+    pub(super) sign: Vec<f64>,
+    /// How much each row counts: its largest |β| is this times C.
+    pub(super) weight: Vec<f64>,
+}
+
+/// Objective values at one solution: the optimum lies between them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) primal: f64,
+    pub(super) dual: f64,
+}
+
+impl Bounds {
+    /// (primal − dual) / primal.
+    pub(super) fn gap(self) -> f64 {
+        // Both are 0 only if nothing is lost without any weights, which two classes exclude.
+        ((self.primal - self.dual) / self.primal).max(0.0)
+    }
+}
+
+impl OneAgainstRest {
+    /// The binary problem of one output.
+    pub(super) fn new(problem: &Problem, outputs: usize, output: usize) -> Self {
+        let sides = hinge_sides(problem.labels, outputs, output, problem.class_weight);
+        let pick = |positive: f64, negative: f64| {
+            sides.positive.iter().map(|&side| if side { positive } else { negative }).collect()
+        };
+        Self { sign: pick(1.0, -1.0), weight: pick(sides.for_positive, sides.for_negative) }
+    }
+
+    /// The bias that loses least for the given residuals.
+    ///
+    /// The loss is piecewise linear in b with a break at each residual. From −∞ its slope is minus the weight of the positive rows,
+    /// and each break adds the weight of its row, so the minimum is where the weights passed make up that of the positive rows.
+    pub(super) fn best_bias(&self, residual: &[f64]) -> f64 {
+        let mut order: Vec<usize> = (0..residual.len()).collect();
+        order.sort_unstable_by(|&a, &b| residual[a].total_cmp(&residual[b]).then(a.cmp(&b)));
+        let positive: f64 = self.sign.iter().zip(&self.weight).map(|(sign, weight)| weight * (0.5 + 0.5 * sign)).sum();
+        let mut passed = 0.0;
+        for (place, &row) in order.iter().enumerate() {
+            passed += self.weight[row];
+            let over = passed - positive;
+            if over.abs() <= 1e-12 * positive
+                && let Some(&next) = order.get(place + 1)
+            {
+                // Flat up to the next break: the middle, which treats both sides alike.
+                return 0.5 * (residual[row] + residual[next]);
+            }
+            if over > 0.0 {
+                return residual[row];
+            }
+        }
+        // Out of reach: there are negative rows too.
+        order.last().map_or(0.0, |&row| residual[row])
+    }
+
+    /// Primal and dual objective. Both hold for any β within the constraints and the residuals that belong to it.
+    #[inline(always)]
+    pub(super) fn bounds(&self, c: f64, beta: &[f64], residual: &[f64], bias: f64) -> Bounds {
+        let (mut loss, mut sum, mut product) = (0.0, 0.0, 0.0);
+        for row in 0..beta.len() {
+            let slack = self.sign[row] * (residual[row] - bias);
+            loss += self.weight[row] * if slack > 0.0 { slack } else { 0.0 };
+            sum += beta[row].abs();
+            product += beta[row] * (self.sign[row] - residual[row]);
+        }
+        Bounds { primal: c * loss + 0.5 * product, dual: sum - 0.5 * product }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SplitMix64;
+
+    fn loss(one: &OneAgainstRest, residual: &[f64], bias: f64) -> f64 {
+        (0..residual.len()).map(|row| one.weight[row] * (one.sign[row] * (residual[row] - bias)).max(0.0)).sum()
+    }
+
+    #[test]
+    fn no_other_bias_loses_less() {
+        let mut random = SplitMix64::new(1);
+        let mut uniform = || (random.next() >> 40) as f64 / (1u64 << 23) as f64 - 1.0;
+        for rows in 2..30 {
+            let sign: Vec<f64> = (0..rows).map(|row| if row % 3 == 0 { 1.0 } else { -1.0 }).collect();
+            let weight: Vec<f64> = sign.iter().map(|&sign| if sign > 0.0 { 0.3 } else { 1.7 }).collect();
+            let one = OneAgainstRest { sign, weight };
+            let residual: Vec<f64> = (0..rows).map(|_| uniform()).collect();
+            let best = loss(&one, &residual, one.best_bias(&residual));
+            for &other in residual.iter().chain(&[-3.0, 3.0]) {
+                assert!(best <= loss(&one, &residual, other) + 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn a_flat_stretch_gives_its_middle() {
+        let one = OneAgainstRest { sign: vec![1.0, -1.0], weight: vec![1.0, 1.0] };
+        assert_eq!(one.best_bias(&[0.5, -0.25]), 0.125);
+    }
+
+    #[test]
+    fn bounds_by_hand() {
+        // Points at −1 and 1; w = 1 and b = 0 is the optimum for C ≥ ½, with β = ±½.
+        let one = OneAgainstRest { sign: vec![-1.0, 1.0], weight: vec![1.0, 1.0] };
+        let bounds = one.bounds(3.0, &[-0.5, 0.5], &[0.0, 0.0], 0.0);
+        assert_eq!((bounds.primal, bounds.dual), (0.5, 0.5));
+        assert_eq!(bounds.gap(), 0.0);
+    }
+}

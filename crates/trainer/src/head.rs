@@ -1,0 +1,97 @@
+//! A head: a model, what it is to be applied to, and how it was trained.
+
+use std::ops::Deref;
+
+use headstart_cache::Provenance;
+use ndarray::ArrayView2;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Certificate;
+use crate::interval::Estimate;
+use crate::metrics::{Metrics, argmax_rows, log_losses};
+use crate::model::LinearModel;
+use crate::params::ClassWeight;
+use crate::selection::Scheme;
+use crate::{Error, samples};
+
+/// A classifier on the vectors of one layer, with all that is needed to make those vectors again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    /// The model itself; its methods are the head's (a head derefs to it).
+    pub model: LinearModel,
+    /// What vectors it takes.
+    pub source: Source,
+    /// How it was trained.
+    pub training: TrainingSummary,
+}
+
+impl Deref for Head {
+    type Target = LinearModel;
+
+    fn deref(&self) -> &LinearModel {
+        &self.model
+    }
+}
+
+/// Where a head's vectors come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// Layer spec as in the cache, pool included: `layer4:gap`.
+    pub layer: String,
+    /// The pool of the layer spec: `gap`.
+    pub pool: String,
+    /// Provenance of the cache: backbone, weights, preprocessing. Absent only for vectors that came from no cache.
+    pub provenance: Option<Provenance>,
+}
+
+/// How a head was trained, for people and reports.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingSummary {
+    /// Version of headstart.
+    pub tool_version: String,
+    /// Name of the solver.
+    pub engine: String,
+    /// Training rows.
+    pub n: usize,
+    /// Training rows of each class, in the order of the classes.
+    pub class_counts: Vec<usize>,
+    /// Whether features were standardised (the weights act on raw features all the same).
+    pub standardize: bool,
+    /// How much rows counted, by class.
+    pub class_weight: ClassWeight,
+    /// Seed of the folds.
+    pub seed: u64,
+    /// How C was chosen.
+    pub scheme: Scheme,
+    /// Folds of that choice.
+    pub folds: usize,
+    /// Mean accuracy over the folds at the chosen C, if there were any.
+    pub cv_mean: Option<f64>,
+    /// Its standard error.
+    pub cv_standard_error: Option<f64>,
+    /// Accuracy over all held-out rows, with interval.
+    pub cv_accuracy: Option<Estimate>,
+    /// Objective on the training rows.
+    pub objective: f64,
+    /// How close to the optimum the weights are.
+    pub certificate: Certificate,
+}
+
+/// Scores a model (or a [`Head`]) on labelled raw features.
+///
+/// Each row is scored as it is; leave augmented views out before.
+///
+/// # Errors
+/// [`Error::NoRows`], labels that do not fit the model's classes, and those of [`LinearModel::decision`].
+pub fn evaluate(model: &LinearModel, features: ArrayView2<f32>, labels: &[usize]) -> Result<Metrics, Error> {
+    if features.nrows() == 0 {
+        return Err(Error::NoRows);
+    }
+    if labels.len() != features.nrows() {
+        return Err(Error::Length { what: "the labels array", got: labels.len(), rows: features.nrows() });
+    }
+    samples::check_labels(labels, model.classes().len())?;
+    let scores = model.decision(features)?;
+    let losses = model.kind().is_probabilistic().then(|| log_losses(scores.view(), labels));
+    Ok(Metrics::new(model.classes(), labels, &argmax_rows(scores.view()), losses.as_deref()))
+}

@@ -1,0 +1,97 @@
+//! Intervals for proportions, so that no score is quoted without its uncertainty.
+
+use serde::{Deserialize, Serialize};
+
+/// The 97.5 % point of the normal distribution: two-sided 95 % intervals.
+const Z95: f64 = 1.959_963_984_540_054;
+
+/// A score with its 95 % interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The score itself, 0 to 1.
+    pub value: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end of the 95 % interval.
+    pub high: f64,
+    /// How the interval was made: `wilson`, or `mover-wilson` for a mean of proportions.
+    pub interval: String,
+}
+
+/// A proportion with Wilson's score interval (Wilson 1927), which stays within 0 and 1 and is honest for small n and for scores
+/// near 1. With `n` = 0 nothing is known: the value is NaN and the interval 0 to 1.
+pub fn wilson(successes: usize, n: usize) -> Estimate {
+    let (value, low, high) = wilson_ends(successes, n);
+    Estimate { value, low, high, interval: "wilson".into() }
+}
+
+fn wilson_ends(successes: usize, n: usize) -> (f64, f64, f64) {
+    if n == 0 {
+        return (f64::NAN, 0.0, 1.0);
+    }
+    let (n, p) = (n as f64, successes as f64 / n as f64);
+    let z2 = Z95 * Z95;
+    let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
+    let half = Z95 / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
+    // At 0 and 1 the ends are exactly p; rounding must not put them a hair outside.
+    (p, (centre - half).clamp(0.0, p), (centre + half).clamp(p, 1.0))
+}
+
+/// The mean of independent proportions, each given as (successes, n), with an interval put together from their Wilson intervals by
+/// the method of variance estimates recovery (Zou and Donner 2008): the distances of the ends add in squares. Unlike the usual
+/// normal interval it does not shrink to nothing when every class is right. Proportions with n = 0 are left out.
+pub fn mean_of_proportions(counts: impl IntoIterator<Item = (usize, usize)>) -> Estimate {
+    let (mut sum, mut below, mut above, mut terms) = (0.0, 0.0, 0.0, 0usize);
+    for (successes, n) in counts {
+        if n > 0 {
+            let (p, low, high) = wilson_ends(successes, n);
+            sum += p;
+            below += (p - low).powi(2);
+            above += (high - p).powi(2);
+            terms += 1;
+        }
+    }
+    let count = terms as f64;
+    let value = if terms == 0 { f64::NAN } else { sum / count };
+    let (low, high) = match terms {
+        0 => (0.0, 1.0),
+        _ => ((value - below.sqrt() / count).max(0.0), (value + above.sqrt() / count).min(1.0)),
+    };
+    Estimate { value, low, high, interval: "mover-wilson".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wilson_against_published_values() {
+        // Newcombe 1998, table I: 81/263 and 15/148, and the two ends of the scale.
+        for (successes, n, low, high) in
+            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (29, 29, 0.8830, 1.0)]
+        {
+            let got = wilson(successes, n);
+            assert!((got.low - low).abs() < 5e-5 && (got.high - high).abs() < 5e-5, "{successes}/{n}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_known_without_rows() {
+        let got = wilson(0, 0);
+        assert!(got.value.is_nan() && got.low == 0.0 && got.high == 1.0);
+    }
+
+    #[test]
+    fn one_proportion_is_wilson() {
+        let (mean, single) = (mean_of_proportions([(7, 10), (0, 0)]), wilson(7, 10));
+        assert!((mean.low - single.low).abs() < 1e-15 && (mean.high - single.high).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_perfect_score_keeps_its_doubt() {
+        let got = mean_of_proportions([(5, 5), (100, 100)]);
+        assert_eq!(got.value, 1.0);
+        assert_eq!(got.high, 1.0);
+        assert!(got.low < 0.9, "five rows prove little: {got:?}");
+    }
+}

@@ -1,0 +1,45 @@
+//! Shallow heads on cached feature vectors: logistic regression and linear SVMs, chosen by cross-validation, scored honestly.
+//!
+//! The way through: [`Samples`] borrow the vectors of one layer; [`TrainParams`], once checked, say what to train; [`train()`] picks C,
+//! fits, and returns an [`Outcome`], whose [`Outcome::into_head`] makes a [`Head`] that can be saved, loaded and applied. For many
+//! heads on one layer, [`Prepared`] does the work they share once.
+//!
+//! Nothing here knows images or libtorch, and the same arguments give the same bits on any number of threads.
+
+mod eigen;
+mod engine;
+mod error;
+mod folds;
+mod grid;
+mod head;
+mod head_file;
+mod interval;
+mod metrics;
+mod model;
+mod objective;
+mod params;
+mod prepared;
+mod random;
+mod reduction;
+mod samples;
+mod selection;
+mod train;
+mod vectors;
+
+pub use engine::{Certificate, Engine, Measure, Problem, Solution, engine};
+pub use error::Error;
+pub use folds::stratified_folds;
+pub use grid::parse_c_grid;
+pub use head::{Head, Source, TrainingSummary, evaluate};
+pub use head_file::HEAD_FORMAT_VERSION;
+pub use interval::{Estimate, mean_of_proportions, wilson};
+pub use linfa::ParamGuard;
+pub use metrics::{ClassMetrics, Metrics};
+pub use model::LinearModel;
+pub use objective::objective;
+pub use params::{ClassWeight, EngineChoice, HeadKind, TrainParams, TrainValidParams, Validation};
+pub use prepared::{FitReport, Fitted, Prepared};
+pub use samples::Samples;
+pub use selection::{CrossValidation, GridPoint, Scheme};
+pub use train::{Outcome, Progress, Seconds, train, train_prepared};
+pub use vectors::{Part, Vectors};

@@ -1,0 +1,387 @@
+//! A training set made ready once and used for any number of heads: folds, reduction, then as many fits as wanted.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use ndarray::{Array1, Array2, ArrayView2, Axis};
+use rayon::prelude::*;
+
+use crate::Error;
+use crate::engine::{Problem, Solution, engine};
+use crate::folds::stratified_folds;
+use crate::metrics::{Metrics, argmax_rows, log_losses};
+use crate::model::{LinearModel, expand};
+use crate::objective::from_scores;
+use crate::params::{ClassWeight, EngineChoice, HeadKind, Validation, check_class_weight, check_cs, check_validation};
+use crate::reduction::Design;
+use crate::samples::Samples;
+use crate::selection::{CrossValidation, FoldScore, Scheme};
+
+/// What a fit reports beside the model.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct FitReport {
+    /// Inverse regularisation.
+    pub c: f64,
+    /// `C · Σ loss + ½‖W‖²` on the training rows; with standardisation the penalty is on the weights of standardised features.
+    pub objective: f64,
+    /// How close to the optimum the solution is.
+    pub certificate: crate::engine::Certificate,
+    /// Solver iterations, where known.
+    pub iterations: Option<usize>,
+    /// Seconds of the fit, without the reduction.
+    pub seconds: f64,
+}
+
+/// A fitted model with its report.
+#[derive(Debug, Clone)]
+pub struct Fitted {
+    /// Acts on raw features.
+    pub model: LinearModel,
+    /// How the fit went.
+    pub report: FitReport,
+}
+
+/// Rows (indices into the samples) that train and that validate.
+struct Split {
+    train: Vec<usize>,
+    test: Vec<usize>,
+}
+
+/// A training set in solver coordinates, ready for [`Self::cross_validate`] and [`Self::fit`] of any head.
+///
+/// Without standardisation one reduction serves every fold: the bias is free, so centring with all training rows instead of a
+/// fold's changes no solution, and neither does a rotation. With it each fold has its own, so that no statistic of a held-out row
+/// enters its training.
+pub struct Prepared<'a> {
+    samples: Samples<'a>,
+    scheme: Scheme,
+    seed: u64,
+    standardize: bool,
+    splits: Vec<Split>,
+    train: Vec<usize>,
+    full: Design,
+    /// For folds whose design is their own and small enough to keep.
+    fold_designs: Vec<OnceLock<Design>>,
+    seconds: f64,
+}
+
+/// One fold's data in solver coordinates.
+enum FoldData<'p> {
+    /// Rows of the design of all training rows.
+    Selected { train: Array2<f64>, test: Array2<f64>, design: &'p Design },
+    /// A design of the fold's own, kept for other heads.
+    Kept(&'p Design),
+    /// A design of the fold's own, too large to keep.
+    Fresh(Box<Design>),
+}
+
+impl FoldData<'_> {
+    fn parts(&self) -> (ArrayView2<'_, f64>, ArrayView2<'_, f64>, &Design) {
+        match self {
+            Self::Selected { train, test, design } => (train.view(), test.view(), design),
+            Self::Kept(design) => (design.train.view(), design.test.view(), design),
+            Self::Fresh(design) => (design.train.view(), design.test.view(), design),
+        }
+    }
+}
+
+impl<'a> Prepared<'a> {
+    /// Checks the samples, draws the folds and reduces the training rows.
+    ///
+    /// # Errors
+    /// Anything wrong with the samples; fewer than two folds; a class too small for the folds; a fixed split with a row out of range or twice, or without
+    /// training or validation rows; a class missing from a training part.
+    pub fn new(samples: Samples<'a>, validation: &Validation, standardize: bool, seed: u64) -> Result<Self, Error> {
+        let started = Instant::now();
+        check_validation(validation)?;
+        samples.check()?;
+        let all: Vec<usize> = (0..samples.len()).collect();
+        let (scheme, train, splits) = match validation {
+            Validation::None => (Scheme::None, all, Vec::new()),
+            Validation::KFold(folds) => {
+                samples.check_classes(&all, "")?;
+                let fold_of = stratified_folds(samples.labels, samples.groups, samples.classes, *folds, seed)?;
+                let splits = (0..*folds).map(|fold| Split {
+                    train: all.iter().copied().filter(|&row| fold_of[row] != fold).collect(),
+                    test: all.iter().copied().filter(|&row| fold_of[row] == fold && samples.is_scored(row)).collect(),
+                });
+                (Scheme::KFold, all.clone(), splits.collect())
+            }
+            Validation::Holdout(rows) => {
+                let split = holdout(&samples, rows)?;
+                (Scheme::Holdout, split.train.clone(), vec![split])
+            }
+        };
+        samples.check_classes(&train, "")?;
+        for (fold, split) in splits.iter().enumerate() {
+            samples.check_classes(&split.train, &format!(" when fold {} is held out", fold + 1))?;
+            if split.test.is_empty() {
+                return Err(Error::Split(format!("fold {} has no row to score", fold + 1)));
+            }
+        }
+
+        let held_out = if scheme == Scheme::Holdout { &splits[0].test[..] } else { &[] };
+        let full = Design::build(samples.features, &train, held_out, standardize)?;
+        if !full.varies() {
+            return Err(Error::ConstantFeatures { rows: train.len() });
+        }
+        let fold_designs = splits.iter().map(|_| OnceLock::new()).collect();
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(Self { samples, scheme, seed, standardize, splits, train, full, fold_designs, seconds })
+    }
+
+    /// Seconds that checks, folds and the reduction of all training rows took.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    /// How validation rows were chosen.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Seed of the folds.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Whether features are standardised.
+    pub fn standardize(&self) -> bool {
+        self.standardize
+    }
+
+    /// Training rows of each class.
+    pub fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.samples.classes.len()];
+        self.train.iter().for_each(|&row| counts[self.samples.labels[row]] += 1);
+        counts
+    }
+
+    /// Number of training rows.
+    pub fn train_rows(&self) -> usize {
+        self.train.len()
+    }
+
+    /// Whether solvers see fewer columns than there are features.
+    pub fn is_reduced(&self) -> bool {
+        self.full.is_reduced()
+    }
+
+    /// Folds of the cross-validation; 1 for a fixed split, 0 without validation.
+    pub fn folds(&self) -> usize {
+        self.splits.len()
+    }
+
+    /// Scores every C on every fold, in parallel. `done` is called after each fit.
+    ///
+    /// The values of C are reported in the order given; the best is the one of the highest mean accuracy, the smallest of equals.
+    ///
+    /// # Errors
+    /// Parameters that make no sense, [`Error::Split`] if there are no folds, and the solvers' own.
+    pub fn cross_validate(
+        &self,
+        kind: HeadKind,
+        choice: EngineChoice,
+        cs: &[f64],
+        class_weight: ClassWeight,
+        done: &(dyn Fn() + Sync),
+    ) -> Result<CrossValidation, Error> {
+        check_cs(cs)?;
+        check_class_weight(kind, class_weight)?;
+        // All rows: it would be no use to find out at the refit.
+        engine(kind, choice).check_rows(self.train.len())?;
+        if self.splits.is_empty() {
+            return Err(Error::Split("cross-validation needs folds or validation rows".into()));
+        }
+        let started = Instant::now();
+        let scores: Vec<Vec<FoldScore>> = (0..self.splits.len())
+            .into_par_iter()
+            .map(|fold| self.score_fold(fold, kind, choice, cs, class_weight, done))
+            .collect::<Result<_, _>>()?;
+        let truth: Vec<usize> =
+            self.splits.iter().flat_map(|split| split.test.iter().map(|&row| self.samples.labels[row])).collect();
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(CrossValidation::new(kind, self.scheme, self.seed, self.samples.classes, cs, &scores, &truth, seconds))
+    }
+
+    /// Fits a head on all training rows.
+    ///
+    /// # Errors
+    /// Parameters that make no sense, and the solvers' own.
+    pub fn fit(
+        &self,
+        kind: HeadKind,
+        choice: EngineChoice,
+        c: f64,
+        class_weight: ClassWeight,
+    ) -> Result<Fitted, Error> {
+        check_cs(&[c])?;
+        check_class_weight(kind, class_weight)?;
+        // All rows: it would be no use to find out at the refit.
+        engine(kind, choice).check_rows(self.train.len())?;
+        let started = Instant::now();
+        let labels = self.labels(&self.train);
+        let problem = self.problem(self.full.train.view(), &labels, class_weight);
+        let engine = engine(kind, choice);
+        let solution = engine.fit(&problem, self.full.solver_c(c))?;
+        let objective = outer_objective(kind, &problem, &self.full, &solution, c, class_weight);
+        let (weights, bias) = self.full.to_raw(self.samples.features, &solution.weights, &solution.bias);
+        let model = LinearModel::from_outputs(kind, self.samples.classes, weights, bias, c)
+            .map_err(|reason| Error::Solver { engine: engine.name(), c, reason })?;
+        if !solution.certificate.converged {
+            tracing::warn!(
+                c,
+                bound = solution.certificate.value,
+                "the {kind} head did not converge: its weights may be far from the optimum; standardize or use a smaller C"
+            );
+        }
+        let report = FitReport {
+            c,
+            objective,
+            certificate: solution.certificate,
+            iterations: solution.iterations,
+            seconds: started.elapsed().as_secs_f64(),
+        };
+        Ok(Fitted { model, report })
+    }
+
+    /// Scores a model on the training rows.
+    ///
+    /// # Errors
+    /// As [`LinearModel::decision`].
+    pub fn training_metrics(&self, model: &LinearModel) -> Result<Metrics, Error> {
+        let scored: Vec<usize> = self.train.iter().copied().filter(|&row| self.samples.is_scored(row)).collect();
+        let rows = self.samples.features.select(Axis(0), &scored);
+        crate::head::evaluate(model, rows.view(), &self.labels(&scored))
+    }
+
+    fn labels(&self, rows: &[usize]) -> Vec<usize> {
+        rows.iter().map(|&row| self.samples.labels[row]).collect()
+    }
+
+    fn problem<'p>(
+        &self,
+        features: ArrayView2<'p, f64>,
+        labels: &'p [usize],
+        class_weight: ClassWeight,
+    ) -> Problem<'p> {
+        Problem { features, labels, classes: self.samples.classes.len(), class_weight }
+    }
+
+    fn fold_data(&self, fold: usize) -> Result<FoldData<'_>, Error> {
+        let split = &self.splits[fold];
+        if self.scheme == Scheme::Holdout {
+            return Ok(FoldData::Kept(&self.full));
+        }
+        if !self.standardize {
+            // All rows train, so rows of the samples are rows of the design.
+            let select = |rows: &[usize]| self.full.train.select(Axis(0), rows);
+            return Ok(FoldData::Selected {
+                train: select(&split.train),
+                test: select(&split.test),
+                design: &self.full,
+            });
+        }
+        if let Some(design) = self.fold_designs[fold].get() {
+            return Ok(FoldData::Kept(design));
+        }
+        let design = Design::build(self.samples.features, &split.train, &split.test, true)?;
+        if design.is_reduced() {
+            Ok(FoldData::Kept(self.fold_designs[fold].get_or_init(|| design)))
+        } else {
+            Ok(FoldData::Fresh(Box::new(design)))
+        }
+    }
+
+    fn score_fold(
+        &self,
+        fold: usize,
+        kind: HeadKind,
+        choice: EngineChoice,
+        cs: &[f64],
+        class_weight: ClassWeight,
+        done: &(dyn Fn() + Sync),
+    ) -> Result<Vec<FoldScore>, Error> {
+        let data = self.fold_data(fold)?;
+        let (train, test, design) = data.parts();
+        let (train_labels, test_labels) = (self.labels(&self.splits[fold].train), self.labels(&self.splits[fold].test));
+        let problem = self.problem(train, &train_labels, class_weight);
+        let inner: Vec<f64> = cs.iter().map(|&c| design.solver_c(c)).collect();
+        let solutions = engine(kind, choice).fit_path(&problem, &inner, done)?;
+        let score = |(solution, &c): (Solution, &f64)| {
+            let scores = expand(kind, &scores(test, &solution.weights, &solution.bias));
+            FoldScore {
+                objective: outer_objective(kind, &problem, design, &solution, c, class_weight),
+                log_losses: kind.is_probabilistic().then(|| log_losses(scores.view(), &test_labels)),
+                predicted: argmax_rows(scores.view()),
+                certificate: solution.certificate,
+                iterations: solution.iterations,
+            }
+        };
+        Ok(solutions.into_iter().zip(cs).map(score).collect())
+    }
+}
+
+fn scores(features: ArrayView2<f64>, weights: &Array2<f64>, bias: &Array1<f64>) -> Array2<f64> {
+    features.dot(&weights.t()) + bias
+}
+
+/// The objective of a solution in terms of the features' own coordinates.
+fn outer_objective(
+    kind: HeadKind,
+    problem: &Problem,
+    design: &Design,
+    solution: &Solution,
+    c: f64,
+    class_weight: ClassWeight,
+) -> f64 {
+    let scores = scores(problem.features, &solution.weights, &solution.bias);
+    let inner = design.solver_c(c);
+    design.outer_objective(from_scores(kind, scores.view(), &solution.weights, problem.labels, inner, class_weight))
+}
+
+/// The fixed split that validates the given rows.
+fn holdout(samples: &Samples, rows: &[usize]) -> Result<Split, Error> {
+    let mut held_out = vec![false; samples.len()];
+    for &row in rows {
+        match held_out.get_mut(row) {
+            None => return Err(Error::Split(format!("validation row {row} of {} rows", samples.len()))),
+            Some(true) => return Err(Error::Split(format!("validation row {row} is listed twice"))),
+            Some(seen) => *seen = true,
+        }
+    }
+    if rows.is_empty() {
+        return Err(Error::Split("there are no validation rows".into()));
+    }
+    let train: Vec<usize> = (0..samples.len()).filter(|&row| !held_out[row]).collect();
+    if train.is_empty() {
+        return Err(Error::Split("there are no training rows".into()));
+    }
+    let groups: std::collections::HashSet<usize> = train.iter().map(|&row| samples.groups[row]).collect();
+    if let Some(&row) = rows.iter().find(|&&row| groups.contains(&samples.groups[row])) {
+        return Err(Error::Split(format!(
+            "row {row} validates, but another row of its group {} trains; keep all views of an image in one part",
+            samples.groups[row]
+        )));
+    }
+    let test = rows.iter().copied().filter(|&row| samples.is_scored(row)).collect();
+    Ok(Split { train, test })
+}
+
+/// Counts fits from many threads for a progress display.
+pub(crate) struct Counter<'a> {
+    count: AtomicUsize,
+    total: usize,
+    report: &'a (dyn Fn(usize, usize) + Sync),
+}
+
+impl<'a> Counter<'a> {
+    pub(crate) fn new(total: usize, report: &'a (dyn Fn(usize, usize) + Sync)) -> Self {
+        Self { count: AtomicUsize::new(0), total, report }
+    }
+
+    pub(crate) fn step(&self) {
+        (self.report)(self.count.fetch_add(1, Ordering::Relaxed) + 1, self.total);
+    }
+}

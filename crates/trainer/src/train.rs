@@ -1,0 +1,137 @@
+//! From samples to a head in one call: choose C by validation, refit, report.
+
+use serde::Serialize;
+
+use crate::Error;
+use crate::engine::engine;
+use crate::head::{Head, Source, TrainingSummary};
+use crate::metrics::Metrics;
+use crate::model::LinearModel;
+use crate::params::{ClassWeight, EngineChoice, HeadKind, TrainValidParams, check_cs};
+use crate::prepared::{Counter, FitReport, Prepared};
+use crate::samples::Samples;
+use crate::selection::CrossValidation;
+
+/// Where a training is, for progress displays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Folds and reduction.
+    Preparing,
+    /// `done` of `total` fits of the grid.
+    Grid {
+        /// Fits done.
+        done: usize,
+        /// Fits in all.
+        total: usize,
+    },
+    /// The final fit.
+    Refit,
+}
+
+/// Seconds of each part.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Seconds {
+    /// Checks, folds, Gram matrix and eigendecomposition.
+    pub reduction: f64,
+    /// All fits of the grid.
+    pub grid: f64,
+    /// The final fit.
+    pub refit: f64,
+}
+
+/// A trained model with everything that is known about it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// The model; [`Self::into_head`] makes a head of it.
+    #[serde(skip)]
+    pub model: LinearModel,
+    /// What the head will say about its training.
+    pub training: TrainingSummary,
+    /// Every C tried; absent without validation.
+    pub selection: Option<CrossValidation>,
+    /// The final fit on all training rows.
+    pub refit: FitReport,
+    /// Scores on the training rows themselves: says how far the model can fit, not how good it is.
+    pub training_metrics: Metrics,
+    /// Where the time went.
+    pub seconds: Seconds,
+    /// What a reader of the scores should know.
+    pub warnings: Vec<String>,
+}
+
+impl Outcome {
+    /// The head for vectors of the given source.
+    pub fn into_head(self, source: Source) -> Head {
+        Head { model: self.model, source, training: self.training }
+    }
+}
+
+/// Trains a head: picks C by the validation asked for, then fits all training rows.
+///
+/// # Errors
+/// See [`Prepared::new`], [`Prepared::cross_validate`] and [`Prepared::fit`].
+pub fn train(
+    samples: Samples,
+    params: &TrainValidParams,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Outcome, Error> {
+    progress(Progress::Preparing);
+    let prepared = Prepared::new(samples, params.validation(), params.standardize(), params.seed())?;
+    train_prepared(&prepared, params.kind(), params.engine(), params.cs(), params.class_weight(), progress)
+}
+
+/// [`train()`] on samples made ready before, for several heads on one layer.
+///
+/// # Errors
+/// See [`Prepared::cross_validate`] and [`Prepared::fit`]; without validation, anything but a single C.
+pub fn train_prepared(
+    prepared: &Prepared,
+    kind: HeadKind,
+    choice: EngineChoice,
+    cs: &[f64],
+    class_weight: ClassWeight,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Outcome, Error> {
+    check_cs(cs)?;
+    let report = |done, total| progress(Progress::Grid { done, total });
+    let counter = Counter::new(cs.len() * prepared.folds(), &report);
+    let selection = match (prepared.folds(), cs) {
+        (0, [_]) => None,
+        (0, _) => return Err(Error::Split(format!("{} values of C, but no rows to compare them on", cs.len()))),
+        _ => Some(prepared.cross_validate(kind, choice, cs, class_weight, &|| counter.step())?),
+    };
+    let c = selection.as_ref().map_or(cs[0], |selection| selection.best().c);
+    progress(Progress::Refit);
+    let fitted = prepared.fit(kind, choice, c, class_weight)?;
+
+    let mut warnings = selection.as_ref().map(CrossValidation::warnings).unwrap_or_default();
+    if !fitted.report.certificate.converged {
+        warnings.push(format!(
+            "the final fit at C = {c} did not converge: {:?} {:.1e}",
+            fitted.report.certificate.measure, fitted.report.certificate.value
+        ));
+    }
+    let training_metrics = prepared.training_metrics(&fitted.model)?;
+    let training = TrainingSummary {
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        engine: engine(kind, choice).name().into(),
+        n: prepared.train_rows(),
+        class_counts: prepared.class_counts(),
+        standardize: prepared.standardize(),
+        class_weight,
+        seed: prepared.seed(),
+        scheme: prepared.scheme(),
+        folds: prepared.folds(),
+        cv_mean: selection.as_ref().map(|selection| selection.best().mean),
+        cv_standard_error: selection.as_ref().map(|selection| selection.best().standard_error),
+        cv_accuracy: selection.as_ref().map(|selection| selection.out_of_fold.accuracy.clone()),
+        objective: fitted.report.objective,
+        certificate: fitted.report.certificate.clone(),
+    };
+    let seconds = Seconds {
+        reduction: prepared.seconds(),
+        grid: selection.as_ref().map_or(0.0, |selection| selection.seconds),
+        refit: fitted.report.seconds,
+    };
+    Ok(Outcome { model: fitted.model, training, selection, refit: fitted.report, training_metrics, seconds, warnings })
+}
