@@ -1,0 +1,132 @@
+use crate::Outcome;
+use std::path::PathBuf;
+
+/// Run a frozen backbone over images and write the activations of chosen layers to a cache
+#[derive(clap::Args)]
+#[command(after_help = "\
+IMAGES is a folder of class folders, a folder with train/ val/ test/ of such, a flat folder (no labels), or a CSV with
+the columns path,label,split. The same command continues after an interruption, and computes only what is missing.
+
+Examples:
+  headstart extract --images photos/ --backbone resnet18 --layers layer3,layer4 -o features/photos.h5
+  headstart extract --images photos/ --backbone vgg16 --layers stages,features.29:grid2 -o features/vgg.h5
+  headstart extract --images list.csv --backbone resnet50 --layers avgpool --device cuda:0 --dtype bf16 -o x.h5")]
+pub struct Args {
+    /// Folder or CSV of images.
+    #[arg(long, value_name = "PATH")]
+    images: PathBuf,
+    #[command(flatten)]
+    backbone: super::BackboneArgs,
+    /// Layers to store, separated by commas: NAME[:POOL], globs, stages, all (see `headstart layers`).
+    #[arg(long, value_name = "SPECS", value_delimiter = ',', required = true)]
+    layers: Vec<String>,
+    /// The cache to write or extend.
+    #[arg(short, long, value_name = "FILE.h5")]
+    output: PathBuf,
+    #[command(flatten)]
+    device: super::DeviceArgs,
+    /// Precision of stored values [default: f32 for pooled vectors, f16 for raw maps].
+    #[arg(long, value_name = "f32|f16")]
+    store: Option<String>,
+    /// Images per forward pass [default: 32 on the CPU, 256 on a GPU].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    batch: Option<u32>,
+    /// Only N images, spread evenly over the list.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// What to do with an image that cannot be decoded: skip keeps its row and the reason, fail stops.
+    #[arg(long, value_name = "skip|fail", default_value = "skip", value_parser = ["skip", "fail"])]
+    on_bad_image: String,
+    /// Try the images again that failed in an earlier run.
+    #[arg(long)]
+    retry_failed: bool,
+    /// End with exit code 3 when images were skipped.
+    #[arg(long)]
+    strict: bool,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[cfg(not(feature = "torch"))]
+pub fn run(_: &Args) -> anyhow::Result<Outcome> {
+    Err(super::needs_torch("extract"))
+}
+
+#[cfg(feature = "torch")]
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    use crate::{progress::Bar, table};
+    use headstart_extractor::pipeline::{ExtractOptions, extract};
+
+    let options = ExtractOptions {
+        images: args.images.clone(),
+        backbone: args.backbone.backbone.clone(),
+        weights: args.backbone.weights()?,
+        layers: super::parse_all(&args.layers)?,
+        output: args.output.clone(),
+        device: args.device.device()?,
+        precision: args.device.precision()?,
+        store: args.store.as_deref().map(super::parse).transpose()?,
+        batch: args.batch.map(|batch| batch as usize),
+        limit: args.limit.map(|limit| limit as usize),
+        size: args.backbone.size,
+        resize: args.backbone.resize()?,
+        fail_on_bad_image: args.on_bad_image == "fail",
+        retry_failed: args.retry_failed,
+    };
+    let bar = Bar::default();
+    let stop = super::stop_on_signals()?;
+    let summary = extract(&options, &bar, &stop);
+    bar.finish();
+    let summary = summary?;
+
+    if args.json {
+        table::print_json(&summary)?;
+    } else {
+        print(&summary);
+    }
+    Ok(match () {
+        () if summary.interrupted => Outcome::Interrupted,
+        () if args.strict && !summary.failed.is_empty() => Outcome::Skipped,
+        () => Outcome::Done,
+    })
+}
+
+#[cfg(feature = "torch")]
+fn print(summary: &headstart_extractor::pipeline::Summary) {
+    let file = summary.output.display();
+    if summary.interrupted {
+        println!(
+            "interrupted after {} images; everything so far is in {file}, and the same command continues",
+            summary.computed
+        );
+    } else if summary.computed == 0 {
+        println!("{file} is complete: {} rows, {}", summary.rows, summary.layers.join(", "));
+    } else {
+        println!("{file}: {} rows, {}", summary.rows, summary.layers.join(", "));
+    }
+    if summary.computed > 0 {
+        let seconds = &summary.seconds;
+        println!(
+            "{} images in {:.1} s ({:.1} images/s) on {}; decode {:.1} s on each of {} threads, forward {:.1} s (waited {:.1} s for images), write {:.1} s",
+            summary.computed,
+            seconds.total,
+            summary.rate,
+            summary.device.as_deref().unwrap_or("cpu"),
+            seconds.decode / seconds.decode_workers.max(1) as f64,
+            seconds.decode_workers,
+            seconds.forward,
+            seconds.waited,
+            seconds.write,
+        );
+    }
+    if summary.unlisted > 0 {
+        println!("{} rows of the cache are not in the list of images any more; they were kept", summary.unlisted);
+    }
+    if !summary.failed.is_empty() {
+        println!(
+            "{} images could not be used; `headstart inspect {file}` lists them with the reason",
+            summary.failed.len()
+        );
+    }
+}

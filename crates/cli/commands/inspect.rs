@@ -1,0 +1,122 @@
+use crate::{Outcome, table};
+use anyhow::bail;
+use headstart_cache::{Report, Summary, summarize, verify};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Show what a cache holds and where it comes from, also while it is being written
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  headstart inspect features/photos.h5\n  headstart inspect features/photos.h5 --verify --json"
+)]
+pub struct Args {
+    /// The cache.
+    #[arg(value_name = "FILE.h5")]
+    file: PathBuf,
+    /// Read and check every row; exit code 1 when something is wrong.
+    #[arg(long)]
+    verify: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    summary: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<Report>,
+}
+
+/// Failed images listed for people; `--json` has them all.
+const LISTED: usize = 10;
+
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let verified = if args.verify { Some(verify(&args.file)?) } else { None };
+    let shown = Shown { summary: summarize(&args.file)?, verified };
+    if args.json {
+        table::print_json(&shown)?;
+    } else {
+        print(&shown);
+    }
+    match shown.verified {
+        Some(report) if !report.is_clean() => bail!("{}: {} problems found", args.file.display(), report.problem_count),
+        _ => Ok(Outcome::Done),
+    }
+}
+
+fn print(shown: &Shown) {
+    let summary = &shown.summary;
+    let rows = &summary.rows;
+    let state = match (&summary.writer, summary.complete) {
+        (Some(writer), _) => format!("being written by {writer}"),
+        (None, true) => "complete".into(),
+        (None, false) => "incomplete; the same extract command continues it".into(),
+    };
+    println!("{}  {}, {state}", summary.path.display(), table::short_bytes(summary.bytes));
+    println!("rows        {} ({} done, {} failed, {} pending)", rows.total, rows.done, rows.failed, rows.pending);
+    let provenance = &summary.provenance;
+    let short = provenance.weights.sha256.get(..12).unwrap_or(&provenance.weights.sha256);
+    println!("backbone    {}, weights {} ({short}…)", provenance.backbone, provenance.weights.source);
+    if let Some(input) = &provenance.preprocessing {
+        println!(
+            "images      {} px, {}, computed in {}, from {}",
+            input.size,
+            match input.resize {
+                headstart_cache::Resize::Crop => format!("shorter side to {} and centre crop", input.shorter_side),
+                headstart_cache::Resize::Squash => "both sides scaled".into(),
+            },
+            provenance.compute_dtype,
+            provenance.images.as_deref().unwrap_or("?"),
+        );
+    }
+    println!("key         {}", summary.key);
+    println!();
+    table::print(
+        &["layer", ">shape", ">width", "stored", ">rows committed", ">size", "computed on"],
+        summary.layers.iter().map(|layer| {
+            let shape: Vec<String> = layer.shape.iter().map(ToString::to_string).collect();
+            vec![
+                layer.name.clone(),
+                shape.join("×"),
+                layer.width.to_string(),
+                layer.store.to_string(),
+                format!("{} of {}", layer.committed, rows.total),
+                table::short_bytes(layer.bytes),
+                layer.device.clone(),
+            ]
+        }),
+    );
+    if !summary.classes.is_empty() {
+        println!();
+        let mut splits: Vec<&String> = summary.classes.iter().flat_map(|class| class.splits.keys()).collect();
+        splits.sort();
+        splits.dedup();
+        let named = |split: &&String| if split.is_empty() { ">images".into() } else { format!(">{split}") };
+        let headings: Vec<String> = std::iter::once("class".to_string()).chain(splits.iter().map(named)).collect();
+        let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+        table::print(
+            &headings,
+            summary.classes.iter().map(|class| {
+                let count = |split: &&String| class.splits.get(*split).copied().unwrap_or(0).to_string();
+                std::iter::once(class.name.clone()).chain(splits.iter().map(count)).collect()
+            }),
+        );
+    }
+    if !summary.failed.is_empty() {
+        println!("\nimages that could not be used:");
+        for failed in summary.failed.iter().take(LISTED) {
+            println!("  row {}  {}: {}", failed.row, failed.path, failed.reason);
+        }
+        if summary.failed.len() > LISTED {
+            println!("  … and {} more (--json lists them)", summary.failed.len() - LISTED);
+        }
+    }
+    if let Some(report) = &shown.verified {
+        println!("\nverified {} values: {} problems", report.values_checked, report.problem_count);
+        for problem in &report.problems {
+            println!("  {problem}");
+        }
+    }
+}

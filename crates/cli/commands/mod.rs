@@ -1,0 +1,203 @@
+//! One file per subcommand: its arguments, the call, and how the result is shown.
+
+pub mod classify;
+pub mod doctor;
+pub mod evaluate;
+pub mod extract;
+pub mod import;
+pub mod inspect;
+pub mod layers;
+pub mod models;
+pub mod predict;
+pub mod sweep;
+pub mod train;
+pub mod weights;
+
+use crate::Usage;
+#[cfg(feature = "torch")]
+use crate::{Outcome, table};
+use headstart_cache::{Cache, LayerInfo};
+use headstart_trainer::Vectors;
+use std::{fmt::Display, str::FromStr};
+
+/// Which network, with which weights, seeing images how.
+#[derive(clap::Args)]
+pub struct BackboneArgs {
+    /// A name from `headstart models`.
+    #[arg(long, value_name = "NAME")]
+    pub backbone: String,
+    /// Weights: a file (safetensors, .pth, ONNX), or random:SEED [default: the pretrained ones, see `headstart weights`].
+    #[arg(long = "weights", value_name = "FILE|random:SEED")]
+    pub weights_text: Option<String>,
+    /// Input side in pixels [default: what the weights were trained with].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub size: Option<u32>,
+    /// Scale the shorter side and cut out the centre (crop), or scale both sides to the square (squash).
+    #[arg(long = "resize", value_name = "crop|squash", value_parser = ["crop", "squash"])]
+    pub resize_text: Option<String>,
+}
+
+/// Where to compute.
+#[derive(clap::Args)]
+pub struct DeviceArgs {
+    /// auto, cpu, cuda or cuda:N; cuda never falls back to the CPU.
+    #[arg(long = "device", value_name = "DEVICE", default_value = "auto")]
+    pub device_text: String,
+    /// Precision of the forward pass: f32, bf16, f16 or tf32 (what the device has; see `headstart doctor`).
+    #[arg(long = "dtype", value_name = "DTYPE", default_value = "f32")]
+    pub precision_text: String,
+}
+
+#[cfg(feature = "torch")]
+impl BackboneArgs {
+    fn weights(&self) -> anyhow::Result<headstart_extractor::backbone::WeightsChoice> {
+        Ok(self.weights_text.as_deref().map(parse).transpose()?.unwrap_or_default())
+    }
+
+    fn resize(&self) -> anyhow::Result<Option<headstart_cache::Resize>> {
+        self.resize_text.as_deref().map(parse).transpose()
+    }
+}
+
+#[cfg(feature = "torch")]
+impl DeviceArgs {
+    fn device(&self) -> anyhow::Result<headstart_extractor::engine::DeviceChoice> {
+        parse(&self.device_text)
+    }
+
+    fn precision(&self) -> anyhow::Result<headstart_extractor::engine::Precision> {
+        parse(&self.precision_text)
+    }
+}
+
+/// A mistake in a trainer's parameter is one of usage; its other errors are failures.
+fn usage(error: headstart_trainer::Error) -> anyhow::Error {
+    use headstart_trainer::Error::{ClassWeightLogistic, Parameter};
+    match error {
+        Parameter { .. } | ClassWeightLogistic => Usage(error.to_string()).into(),
+        _ => error.into(),
+    }
+}
+
+/// Parses an argument; a mistake is one of usage.
+fn parse<T: FromStr>(text: &str) -> anyhow::Result<T>
+where
+    T::Err: Display,
+{
+    text.parse().map_err(|error: T::Err| anyhow::Error::new(Usage(error.to_string())))
+}
+
+#[cfg(feature = "torch")]
+fn parse_all<T: FromStr>(texts: &[String]) -> anyhow::Result<Vec<T>>
+where
+    T::Err: Display,
+{
+    texts.iter().map(|text| parse(text)).collect()
+}
+
+/// A flag that SIGINT and SIGTERM raise; a second signal ends the process at once.
+#[cfg(feature = "torch")]
+fn stop_on_signals() -> anyhow::Result<std::sync::Arc<std::sync::atomic::AtomicBool>> {
+    use signal_hook::{consts, flag};
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    for signal in [consts::SIGINT, consts::SIGTERM] {
+        flag::register_conditional_shutdown(signal, 130, stop.clone())?;
+        flag::register(signal, stop.clone())?;
+    }
+    Ok(stop)
+}
+
+/// What commands that run a network say in a binary built without libtorch.
+#[cfg(not(feature = "torch"))]
+fn needs_torch(command: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{command} runs a network, and this headstart was built without libtorch; build it with `scripts/setup && cargo build --release`"
+    )
+}
+
+/// How heads are chosen and trained.
+#[derive(clap::Args)]
+pub struct HeadArgs {
+    /// Candidates for C: from:to:count, spaced evenly in the logarithm.
+    #[arg(long, value_name = "FROM:TO:COUNT", default_value = "1e-4:1e3:8")]
+    pub c_grid: String,
+    /// Folds of the cross-validation.
+    #[arg(long = "cv", value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..))]
+    cv_folds: u32,
+    /// Bring every feature to mean 0 and standard deviation 1 (statistics of each fold's training rows).
+    #[arg(long)]
+    pub standardize: bool,
+    /// Seed of the folds.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// The solvers: the fastest (default), or linfa-logistic and linfa-svm alone, to compare with (slow for large C).
+    #[arg(long = "engine", value_name = "default|linfa", default_value = "default", value_parser = ["default", "linfa"])]
+    engine_text: String,
+}
+
+impl HeadArgs {
+    fn folds(&self) -> usize {
+        self.cv_folds as usize
+    }
+
+    fn engine(&self) -> anyhow::Result<headstart_trainer::EngineChoice> {
+        parse(&self.engine_text)
+    }
+}
+
+/// Leaves out rows of classes that are not among `classes`, warning of each with its number of rows.
+fn leave_out(vectors: &mut Vectors, classes: &[String], why: &str) -> Vec<(String, usize)> {
+    let left_out: Vec<(String, usize)> =
+        vectors.keep_classes(classes).into_iter().filter(|(_, rows)| *rows > 0).collect();
+    for (class, rows) in &left_out {
+        tracing::warn!("class '{class}' {why}: its {rows} rows are left out of the scores");
+    }
+    left_out
+}
+
+/// The layer of this name, or the only one there is.
+fn layer(cache: &Cache, name: Option<&str>) -> anyhow::Result<LayerInfo> {
+    match (name, cache.layers()) {
+        (Some(name), _) => Ok(cache.find_layer(name)?.clone()),
+        (None, [only]) => Ok(only.clone()),
+        (None, []) => anyhow::bail!("{}: the cache has no layers", cache.path().display()),
+        (None, layers) => {
+            let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+            Err(Usage(format!("{}: name one of its layers with --layer: {}", cache.path().display(), names.join(", ")))
+                .into())
+        }
+    }
+}
+
+/// Prints what was predicted, one line per image, or everything as JSON.
+#[cfg(feature = "torch")]
+fn show_predictions(
+    predictions: &[headstart_scenarios::predict::Prediction],
+    json: bool,
+    strict: bool,
+) -> anyhow::Result<Outcome> {
+    /// Classes shown to people for each image.
+    const SHOWN: usize = 5;
+    if json {
+        table::print_json(&predictions)?;
+    } else {
+        for prediction in predictions {
+            let guesses: Vec<String> = prediction
+                .guesses
+                .iter()
+                .take(SHOWN)
+                .map(|guess| match guess.probability {
+                    Some(probability) => format!("{} {:.1} %", guess.class, 100.0 * probability),
+                    None => format!("{} {:+.3}", guess.class, guess.score),
+                })
+                .collect();
+            let text = prediction.error.as_ref().map_or_else(|| guesses.join(", "), |e| format!("cannot be used: {e}"));
+            println!("{}: {text}", prediction.path.display());
+        }
+    }
+    let broken = predictions.iter().filter(|prediction| prediction.error.is_some()).count();
+    if broken == predictions.len() {
+        anyhow::bail!("none of the {broken} images could be used");
+    }
+    Ok(if strict && broken > 0 { Outcome::Skipped } else { Outcome::Done })
+}

@@ -1,0 +1,133 @@
+use crate::{Outcome, Usage, table};
+use headstart_scenarios::{
+    plot::draw_scores,
+    sweep::{Sweep, SweepOptions, sweep},
+};
+use headstart_trainer::{HeadKind, parse_c_grid};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::{Path, PathBuf};
+
+/// Compare layers × heads of one or more caches: a table and a plot of score against depth
+#[derive(clap::Args)]
+#[command(after_help = "\
+For every layer and head, C is chosen by cross-validation on the training rows; `test` is the accuracy on the test rows
+(else the val rows), which chose nothing.
+
+Examples:
+  headstart sweep features/photos.h5 --plot sweep.svg --plot sweep.png
+  headstart sweep features/a.h5 features/b.h5 --layers layer2,layer4 --heads logistic --json")]
+pub struct Args {
+    /// The caches.
+    #[arg(value_name = "FILE.h5", required = true)]
+    caches: Vec<PathBuf>,
+    /// Only these layers [default: all in the cache].
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    layers: Vec<String>,
+    /// Heads to train.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "logistic,svm")]
+    heads: Vec<String>,
+    #[command(flatten)]
+    head: super::HeadArgs,
+    /// Draw score against depth (.svg or .png; may be repeated).
+    #[arg(long, value_name = "FILE")]
+    plot: Vec<PathBuf>,
+    /// Title of the plot.
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    // Before anything is trained: it would be a pity to find out afterwards.
+    if let Some(path) = args.plot.iter().find(|path| !is_picture(path)) {
+        return Err(Usage(format!("--plot {}: end the file name with .svg or .png", path.display())).into());
+    }
+    let options = SweepOptions {
+        caches: args.caches.clone(),
+        layers: args.layers.clone(),
+        heads: args.heads.iter().map(|head| super::parse::<HeadKind>(head)).collect::<Result<_, _>>()?,
+        cs: parse_c_grid(&args.head.c_grid).map_err(|error| Usage(error.to_string()))?,
+        engine: args.head.engine()?,
+        folds: args.head.folds(),
+        standardize: args.head.standardize,
+        seed: args.head.seed,
+    };
+    let bar = ProgressBar::new(0);
+    bar.set_style(
+        ProgressStyle::with_template("{bar:32} {pos}/{len} layers  {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    let result = sweep(&options, &|layer, done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        bar.set_message(layer.to_string());
+    })?;
+    bar.finish_and_clear();
+    if args.json {
+        table::print_json(&result)?;
+    } else {
+        print(&result, args.caches.len() > 1);
+    }
+    for path in &args.plot {
+        let names: Vec<String> =
+            args.caches.iter().filter_map(|cache| Some(cache.file_stem()?.to_string_lossy().into_owned())).collect();
+        let title = args.title.clone().unwrap_or_else(|| format!("{}: score against depth", names.join(", ")));
+        draw_scores(&result.plot(&title), path)?;
+        eprintln!("wrote {}", path.display());
+    }
+    Ok(Outcome::Done)
+}
+
+fn is_picture(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg") || ending.eq_ignore_ascii_case("png"))
+}
+
+fn print(result: &Sweep, several: bool) {
+    for row in &result.rows {
+        for warning in &row.warnings {
+            eprintln!("warning: {} {}: {warning}", row.layer, row.head);
+        }
+    }
+    let mut headings =
+        vec!["layer", ">width", "head", ">C", ">CV accuracy %", ">test accuracy %", "95 % interval", ">seconds"];
+    if several {
+        headings.insert(0, "cache");
+    }
+    let percent = |value: f64| format!("{:.1}", 100.0 * value);
+    table::print(
+        &headings,
+        result.rows.iter().map(|row| {
+            let interval = match (row.test_low, row.test_high) {
+                (Some(low), Some(high)) => format!("[{}, {}]", percent(low), percent(high)),
+                _ => String::new(),
+            };
+            let mut cells = vec![
+                format!("{}:{}", row.layer, row.pool),
+                row.width.to_string(),
+                row.head.to_string(),
+                format!("{:.1e}", row.c),
+                format!("{} ± {}", percent(row.cv_mean), percent(row.cv_se)),
+                row.test.map_or_else(|| "–".into(), percent),
+                interval,
+                format!("{:.2}", row.seconds),
+            ];
+            if several {
+                cells.insert(0, row.cache.display().to_string());
+            }
+            cells
+        }),
+    );
+    println!();
+    for best in result.best() {
+        println!(
+            "{}: {} training images{}; best by cross-validation: {} with {}",
+            best.cache.display(),
+            best.n_train,
+            if best.n_test > 0 { format!(", {} test images", best.n_test) } else { String::new() },
+            best.layer,
+            best.head
+        );
+    }
+}

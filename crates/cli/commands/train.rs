@@ -1,0 +1,199 @@
+use crate::{Outcome, Usage, table};
+use anyhow::Context;
+use headstart_cache::Cache;
+use headstart_trainer::{
+    ClassWeight, HeadKind, ParamGuard, Part, Progress, Source, TrainParams, Validation, Vectors, evaluate,
+    parse_c_grid, train,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::{path::PathBuf, time::Instant};
+
+/// Train a head on one layer of a cache; C is chosen by cross-validation
+#[derive(clap::Args)]
+#[command(after_help = "\
+Trained on the rows of the split `train` where there is one, else on every row that is in neither `val` nor `test`.
+The head is then scored on `test` (else `val`), which chose nothing. A class without training rows is left out, with a
+warning, and so are its rows from the scores.
+
+Examples:
+  headstart train features/photos.h5 --layer layer4 --head logistic -o heads/photos.head
+  headstart train features/photos.h5 --layer layer2 --head svm --c-grid 1e-5:1e1:7 --class-weight balanced -o x.head
+  headstart train features/photos.h5 --head svm --c 0.01 --split train:val -o x.head")]
+pub struct Args {
+    /// The cache.
+    #[arg(value_name = "FILE.h5")]
+    cache: PathBuf,
+    /// Layer to train on; may be left out when the cache has one.
+    #[arg(long, value_name = "NAME[:POOL]")]
+    layer: Option<String>,
+    #[command(flatten)]
+    head: super::HeadArgs,
+    /// logistic or svm.
+    #[arg(long = "head", value_name = "logistic|svm", default_value = "logistic")]
+    kind: String,
+    /// One C, instead of a grid.
+    #[arg(long, value_name = "C", conflicts_with = "c_grid")]
+    c: Option<f64>,
+    /// Train on one split and choose C on another, instead of by cross-validation.
+    #[arg(long, value_name = "TRAIN:VAL", conflicts_with = "cv_folds")]
+    split: Option<String>,
+    /// `balanced` weighs each class by the inverse of its frequency (SVM only).
+    #[arg(long, value_name = "none|balanced", default_value = "none", value_parser = ["none", "balanced"])]
+    class_weight: String,
+    /// Where to write the head.
+    #[arg(short, long, value_name = "FILE.head")]
+    output: PathBuf,
+    /// Print everything as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    head: &'a PathBuf,
+    layer: &'a str,
+    kind: HeadKind,
+    c: f64,
+    /// Seconds of reading; the others are in `outcome`.
+    read_seconds: f64,
+    #[serde(flatten)]
+    outcome: &'a headstart_trainer::Outcome,
+    /// The split that `test` is of.
+    test_rows: Option<&'static str>,
+    /// Scores on the rows that chose nothing.
+    test: Option<headstart_trainer::Metrics>,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let kind: HeadKind = super::parse(&args.kind)?;
+    let class_weight = if args.class_weight == "balanced" { ClassWeight::Balanced } else { ClassWeight::None };
+    let start = Instant::now();
+    let cache = Cache::open(&args.cache)?;
+    let layer = super::layer(&cache, args.layer.as_deref())?;
+    let (vectors, validation, test_part) = match args.split.as_deref() {
+        None => {
+            (Vectors::read_training(&cache, &layer, &Part::Train)?, Validation::KFold(args.head.folds()), Part::Test)
+        }
+        Some(split) => holdout(&cache, &layer, split)?,
+    };
+    let mut test = Vectors::read(&cache, &layer, &test_part)?;
+    super::leave_out(&mut test, &vectors.classes, NOT_TRAINED);
+    let read_seconds = start.elapsed().as_secs_f64();
+
+    let cs = match args.c {
+        Some(c) => vec![c],
+        None => parse_c_grid(&args.head.c_grid).map_err(|error| Usage(error.to_string()))?,
+    };
+    let params = TrainParams::new(kind)
+        .cs(cs)
+        .validation(validation)
+        .standardize(args.head.standardize)
+        .class_weight(class_weight)
+        .engine(args.head.engine()?)
+        .seed(args.head.seed)
+        .check()
+        .map_err(super::usage)?;
+    let bar = ProgressBar::new(0);
+    bar.set_style(
+        ProgressStyle::with_template("{bar:32} {pos}/{len} fits  {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    let outcome = train(vectors.samples(), &params, &|progress| {
+        if let Progress::Grid { done, total } = progress {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        }
+    })
+    .with_context(|| format!("{}, layer {}", args.cache.display(), layer.name))?;
+    bar.finish_and_clear();
+
+    let test_metrics =
+        if test.is_empty() { None } else { Some(evaluate(&outcome.model, test.features.view(), &test.labels)?) };
+    let source =
+        Source { layer: layer.name.clone(), pool: layer.pool.clone(), provenance: Some(cache.provenance().clone()) };
+    let shown = Shown {
+        head: &args.output,
+        layer: &layer.name,
+        kind,
+        c: outcome.model.c(),
+        read_seconds,
+        outcome: &outcome,
+        test_rows: Part::test_split(&cache).filter(|_| test_metrics.is_some()),
+        test: test_metrics,
+    };
+    outcome.clone().into_head(source).save(&args.output)?;
+    if args.json {
+        table::print_json(&shown)?;
+    } else {
+        print(&shown);
+    }
+    Ok(Outcome::Done)
+}
+
+/// Why rows of a class cannot be scored.
+const NOT_TRAINED: &str = "has no training rows";
+
+/// The rows of both splits together, those of the second marked as validation, and the part that stays for testing.
+fn holdout(
+    cache: &Cache,
+    layer: &headstart_cache::LayerInfo,
+    split: &str,
+) -> anyhow::Result<(Vectors, Validation, Part)> {
+    let Some((train, validate)) = split.split_once(':').filter(|(a, b)| !a.is_empty() && !b.is_empty() && a != b)
+    else {
+        return Err(Usage(format!("--split {split}: write two different splits, as in --split train:val")).into());
+    };
+    if train == "all" || validate == "all" {
+        return Err(Usage(format!("--split {split}: all holds the rows of the other; name two splits")).into());
+    }
+    let mut vectors = Vectors::read_training(cache, layer, &Part::Split(train.into()))?;
+    let mut held = Vectors::read(cache, layer, &Part::Split(validate.into()))?;
+    super::leave_out(&mut held, &vectors.classes, NOT_TRAINED);
+    let first = vectors.len();
+    vectors.extend(held)?;
+    let validation = Validation::Holdout((first..vectors.len()).collect());
+    // Neither the rows that the head is fitted on nor those that chose C are a test of it.
+    Ok((vectors, validation, Part::TestUnless(vec![train.into(), validate.into()])))
+}
+
+fn print(shown: &Shown) {
+    let outcome = shown.outcome;
+    let training = &outcome.training;
+    for warning in &outcome.warnings {
+        eprintln!("warning: {warning}");
+    }
+    println!(
+        "{} on {} ({} images, {} classes), C = {:.4e}",
+        shown.kind,
+        shown.layer,
+        training.n,
+        training.class_counts.len(),
+        shown.c
+    );
+    if let Some(selection) = &outcome.selection {
+        let best = selection.best();
+        println!(
+            "cross-validated accuracy {:.1} % ± {:.1} (standard error over {} folds)",
+            100.0 * best.mean,
+            100.0 * best.standard_error,
+            selection.folds
+        );
+    }
+    match (&shown.test, &outcome.selection) {
+        (Some(test), _) => {
+            super::evaluate::print(test, &format!("split {}", shown.test_rows.unwrap_or_default()));
+        }
+        (None, Some(selection)) => super::evaluate::print(&selection.out_of_fold, "out-of-fold"),
+        (None, None) => super::evaluate::print(&outcome.training_metrics, "training (says nothing about new images)"),
+    }
+    let seconds = &outcome.seconds;
+    println!(
+        "\nread {:.2} s, reduction {:.2} s, grid {:.2} s, refit {:.2} s; wrote {}",
+        shown.read_seconds,
+        seconds.reduction,
+        seconds.grid,
+        seconds.refit,
+        shown.head.display()
+    );
+}

@@ -1,0 +1,116 @@
+//! The `headstart` command line: arguments, progress bars, tables and exit codes. What is done is in the library crates.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but images were skipped (`--strict`), 4 interrupted and resumable.
+
+mod commands;
+#[cfg(feature = "torch")]
+mod progress;
+mod table;
+
+use clap::{Parser, Subcommand};
+use commands::{classify, doctor, evaluate, extract, import, inspect, layers, models, predict, sweep, train, weights};
+use std::{fmt, process::ExitCode};
+
+/// Frozen backbones, features cached once, heads trained in seconds.
+///
+/// Runs a pretrained network once over a folder of images, writes the activations of any layers to one HDF5 file, and
+/// trains shallow heads (logistic regression, SVM) on them.
+#[derive(Parser)]
+#[command(name = "headstart", version, max_term_width = 110, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more on standard error (twice: everything); RUST_LOG overrides.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+const EXAMPLES: &str = "\
+From a folder of class folders to a trained head:
+  headstart weights get resnet18
+  headstart extract --images photos/ --backbone resnet18 --layers stages -o features/photos.h5
+  headstart sweep features/photos.h5 --plot sweep.png
+  headstart train features/photos.h5 --layer layer4 --head logistic -o heads/photos.head
+  headstart predict heads/photos.head new/*.jpg";
+
+#[derive(Subcommand)]
+enum Command {
+    Models(models::Args),
+    Layers(layers::Args),
+    Weights(weights::Args),
+    Extract(extract::Args),
+    Inspect(inspect::Args),
+    Import(import::Args),
+    Train(train::Args),
+    Evaluate(evaluate::Args),
+    Sweep(sweep::Args),
+    Predict(predict::Args),
+    Classify(classify::Args),
+    Doctor(doctor::Args),
+}
+
+/// How a command that did not fail ended. Only commands that run a network skip images or are interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "torch"), expect(dead_code))]
+enum Outcome {
+    Done,
+    /// Images were skipped and `--strict` was given.
+    Skipped,
+    /// Stopped by a signal; the same command continues.
+    Interrupted,
+}
+
+/// A mistake in what was typed that the argument parser cannot see; ends with exit code 2.
+#[derive(Debug)]
+struct Usage(String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+fn main() -> ExitCode {
+    // `headstart layers resnet50 | head` should end quietly, as other Unix tools do.
+    // SAFETY: no other thread runs yet, and the default action is always valid.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    let cli = Cli::parse();
+    start_log(cli.verbose);
+    let result = match cli.command {
+        Command::Models(args) => models::run(&args),
+        Command::Layers(args) => layers::run(&args),
+        Command::Weights(args) => weights::run(&args),
+        Command::Extract(args) => extract::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
+        Command::Predict(args) => predict::run(&args),
+        Command::Classify(args) => classify::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    };
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Skipped) => ExitCode::from(3),
+        Ok(Outcome::Interrupted) => ExitCode::from(4),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn start_log(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let default = ["warn", "info", "debug"][usize::from(verbose.min(2))];
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,6 @@
+//! What is asked of features and heads together: layer sweeps, predictions from images, and the plots of both.
+
+pub mod plot;
+#[cfg(feature = "torch")]
+pub mod predict;
+pub mod sweep;

@@ -1,0 +1,196 @@
+//! From image files to classes: a trained head behind the exact extraction it was trained on, or a backbone's own
+//! ImageNet classifier.
+
+use headstart_cache::Provenance;
+use headstart_extractor::{
+    backbone::{Backbone, BackboneError, WeightsChoice},
+    engine::{DeviceChoice, Precision},
+    graph::{LayerSpec, SelectError, Tap},
+    images::DECODER,
+    pipeline::{ExtractError, vectors},
+    zoo::imagenet_classes,
+};
+use headstart_trainer::Head;
+use ndarray::Array2;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Why a prediction could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PredictError {
+    /// The head was trained on vectors from elsewhere.
+    #[error(
+        "this head was trained on imported vectors, so no image can be turned into its input; score vectors with `headstart evaluate`"
+    )]
+    Imported,
+    /// The weights differ from those the head was trained with.
+    #[error(
+        "the head was trained on {backbone} with weights {wanted} ({source_name}), but these are {found}; give the right file with --weights"
+    )]
+    OtherWeights {
+        /// The backbone.
+        backbone: String,
+        /// Hash the head names.
+        wanted: String,
+        /// Where those weights came from.
+        source_name: String,
+        /// Hash of the weights at hand.
+        found: String,
+    },
+    /// The classifier of a backbone that has none for ImageNet.
+    #[error(
+        "{0} does not tell ImageNet's classes apart; classify works with the other backbones of `headstart models`"
+    )]
+    NotImageNet(String),
+    /// The head's layer or pool is not one of this backbone's.
+    #[error("the head's layer does not fit its backbone: {0}")]
+    Layer(#[from] SelectError),
+    /// The backbone or its weights.
+    #[error(transparent)]
+    Backbone(#[from] BackboneError),
+    /// The forward pass.
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
+    /// The head.
+    #[error(transparent)]
+    Head(#[from] headstart_trainer::Error),
+}
+
+/// One class with the strength of belief in it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Guess {
+    /// Name of the class.
+    pub class: String,
+    /// Probability, for heads that give one.
+    pub probability: Option<f64>,
+    /// Decision value.
+    pub score: f64,
+}
+
+/// What was predicted for one image.
+#[derive(Debug, Clone, Serialize)]
+pub struct Prediction {
+    /// The image.
+    pub path: PathBuf,
+    /// Classes, best first; empty when the image cannot be used.
+    pub guesses: Vec<Guess>,
+    /// Why it cannot be used.
+    pub error: Option<String>,
+}
+
+/// Classifies images with a trained head, rebuilding the extraction from the head's provenance.
+///
+/// # Errors
+/// When the weights at hand are not those the head was trained with, or the network fails; a broken image is no error.
+pub fn predict(
+    head: &Head,
+    images: &[PathBuf],
+    weights: &WeightsChoice,
+    device: DeviceChoice,
+) -> Result<Vec<Prediction>, PredictError> {
+    let provenance = head.source.provenance.as_ref().ok_or(PredictError::Imported)?;
+    let (backbone, tap, precision) = rebuild(head, provenance, weights)?;
+    let all = vectors(&backbone, &tap, images, device, precision)?;
+    all.into_iter()
+        .map(|image| match image.values {
+            Err(reason) => Ok(Prediction { path: image.path, guesses: Vec::new(), error: Some(reason) }),
+            Ok(values) => Ok(Prediction { path: image.path, guesses: guesses(head, values)?, error: None }),
+        })
+        .collect()
+}
+
+fn rebuild(
+    head: &Head,
+    provenance: &Provenance,
+    weights: &WeightsChoice,
+) -> Result<(Backbone, Tap, Precision), PredictError> {
+    let Some(input) = &provenance.preprocessing else { return Err(PredictError::Imported) };
+    // `random:SEED` weights are not stored anywhere: the head says how to make them again.
+    let made_again = match (weights, provenance.weights.source.parse()) {
+        (WeightsChoice::Pretrained, Ok(random @ WeightsChoice::Random(_))) => random,
+        _ => weights.clone(),
+    };
+    let backbone = Backbone::load(&provenance.backbone, &made_again, Some(input.size), Some(input.resize))?;
+    let found = backbone.weights_id();
+    if found.sha256 != provenance.weights.sha256 {
+        return Err(PredictError::OtherWeights {
+            backbone: provenance.backbone.clone(),
+            wanted: provenance.weights.sha256.clone(),
+            source_name: provenance.weights.source.clone(),
+            found: format!("{} ({})", found.sha256, found.source),
+        });
+    }
+    let backbone = Backbone { preprocessing: input.clone(), ..backbone };
+    if provenance.decoder.as_deref() != Some(DECODER) {
+        tracing::warn!(
+            "the head's vectors were decoded by {:?}, this headstart decodes by {DECODER:?}; predictions may differ slightly",
+            provenance.decoder.as_deref().unwrap_or("?")
+        );
+    }
+    let spec: LayerSpec = head.source.layer.parse()?;
+    let tap = backbone.select(&[spec])?.swap_remove(0);
+    let precision = provenance.compute_dtype.parse().unwrap_or(Precision::F32);
+    Ok((backbone, tap, precision))
+}
+
+fn guesses(head: &Head, values: Vec<f32>) -> Result<Vec<Guess>, headstart_trainer::Error> {
+    let row = Array2::from_shape_fn((1, values.len()), |(_, column)| values[column]);
+    let scores = head.decision(row.view())?;
+    let probabilities = if head.kind().is_probabilistic() { Some(head.predict_proba(row.view())?) } else { None };
+    let mut all: Vec<Guess> = head
+        .classes()
+        .iter()
+        .enumerate()
+        .map(|(class, name)| Guess {
+            class: name.clone(),
+            probability: probabilities.as_ref().map(|p| p[[0, class]]),
+            score: scores[[0, class]],
+        })
+        .collect();
+    all.sort_by(|a, b| b.score.total_cmp(&a.score));
+    Ok(all)
+}
+
+/// The `top` likeliest ImageNet-1k classes of each image, by the backbone's own classifier.
+///
+/// # Errors
+/// When the backbone has no ImageNet classifier, or its weights or the network fail; a broken image is no error.
+pub fn classify(
+    backbone: &Backbone,
+    images: &[PathBuf],
+    top: usize,
+    device: DeviceChoice,
+    precision: Precision,
+) -> Result<Vec<Prediction>, PredictError> {
+    let name = backbone.architecture.name;
+    let names = imagenet_classes();
+    let last = backbone.graph.nodes().len() - 1;
+    if backbone.shapes[last].elements() != names.len() {
+        return Err(PredictError::NotImageNet(name.to_string()));
+    }
+    let spec = LayerSpec { layer: backbone.graph.node(last).name.clone(), pool: None };
+    let tap = backbone.select(&[spec])?.swap_remove(0);
+    Ok(vectors(backbone, &tap, images, device, precision)?
+        .into_iter()
+        .map(|image| match image.values {
+            Err(reason) => Prediction { path: image.path, guesses: Vec::new(), error: Some(reason) },
+            Ok(logits) => Prediction { path: image.path, guesses: softmax_top(&logits, names, top), error: None },
+        })
+        .collect())
+}
+
+fn softmax_top(logits: &[f32], names: &[&str], top: usize) -> Vec<Guess> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    order
+        .into_iter()
+        .take(top)
+        .map(|class| Guess {
+            class: names[class].to_string(),
+            probability: Some(f64::from(logits[class] - largest).exp() / sum),
+            score: f64::from(logits[class]),
+        })
+        .collect()
+}
