@@ -1,0 +1,392 @@
+//! `import`, `train`, `evaluate` and `sweep` on vectors made elsewhere: no network runs here.
+
+use crate::{
+    harness::{Dir, repository, says, skip, texts},
+    npz::Npz,
+};
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
+
+/// Vectors in overlapping clusters, one for each class, made by arithmetic. The first half of each class is called `train`,
+/// then come `val` and `test`.
+fn clusters(dir: &Dir, name: &str, classes: &[&str], per_class: usize, width: usize) {
+    let mut state = 1_u64;
+    // The sum of four uniform numbers is near enough to a normal one.
+    let mut normal = || {
+        (0..4).fold(-2.0, |sum, _| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            sum + (state >> 40) as f32 / (1 << 24) as f32
+        })
+    };
+    let (mut x, mut y, mut split) = (Vec::new(), Vec::new(), Vec::new());
+    for (class, label) in classes.iter().enumerate() {
+        for row in 0..per_class {
+            x.extend((0..width).map(|column| normal() + if column % classes.len() == class { 0.7 } else { 0.0 }));
+            y.push(*label);
+            split.push(["train", "train", "val", "test"][row * 4 / per_class]);
+        }
+    }
+    Npz::new().floats("X", width, &x).strings("y", &y).strings("split", &split).save(&dir.path(name));
+}
+
+/// A cache of three overlapping classes: 60 rows to train on, 30 each for validation and test.
+fn three_classes() -> Dir {
+    let dir = Dir::new();
+    clusters(&dir, "x.npz", &["ant", "bee", "fly"], 40, 12);
+    dir.run("import x.npz -o x.h5");
+    dir
+}
+
+/// The JSON in a head file.
+fn description(dir: &Dir, head: &str) -> Value {
+    let bytes = dir.read(head);
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    serde_json::from_str(&header.metadata().as_ref().unwrap()["headstart_head"]).unwrap()
+}
+
+#[track_caller]
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
+}
+
+#[test]
+fn imported_vectors_become_a_cache() {
+    let dir = Dir::new();
+    let vectors = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+    let npz = Npz::new().floats("X", 2, &vectors).integers("y", &[1, 0, 1, -1]);
+    npz.strings("classes", &["no", "yes"]).strings("paths", &["a", "b", "c", "d"]).save(&dir.path("x.npz"));
+    says(&dir.run("import x.npz -o deep/er/x.h5"), &["4 rows × 2", "2 classes"]);
+    let shown = dir.json("inspect deep/er/x.h5 --verify");
+    assert_eq!(shown["rows"]["done"], 4);
+    assert_eq!(texts(&shown["classes"], "name"), ["no", "yes"]);
+    assert_eq!(shown["classes"][1]["splits"], json!({"": 2}));
+    assert_eq!(shown["unlabelled"], json!({"": 1}));
+    assert_eq!(texts(&shown["layers"], "name"), ["features:flatten"]);
+    assert_eq!((&shown["provenance"]["backbone"], &shown["complete"]), (&json!("imported"), &json!(true)));
+    let file = crate::hdf5_file::Contents::read(dir.path("deep/er/x.h5"));
+    assert_eq!(file.layer("features:flatten").values, vectors);
+    assert_eq!((&file.path[..], &file.label[..]), (&["a", "b", "c", "d"].map(String::from)[..], &[1, 0, 1, -1][..]));
+
+    says(&dir.fails("import x.npz -o deep/er/x.h5"), &["deep/er/x.h5", "exists already", "-o"]);
+}
+
+#[test]
+fn arrays_that_cannot_be_imported_are_named() {
+    let dir = Dir::new();
+    Npz::new().floats("X", 2, &[1.0; 8]).save(&dir.path("no-y.npz"));
+    says(&dir.fails("import no-y.npz -o x.h5"), &["no-y.npz", "no array y", "X"]);
+    Npz::new().floats("X", 2, &[1.0; 8]).integers("y", &[0, 1]).save(&dir.path("short.npz"));
+    says(&dir.fails("import short.npz -o x.h5"), &["short.npz", "y has shape [2]", "4 rows"]);
+    Npz::new().floats("X", 2, &[1.0, f32::NAN]).integers("y", &[0]).save(&dir.path("nan.npz"));
+    says(&dir.fails("import nan.npz -o x.h5"), &["nan.npz", "X[0, 1] is NaN"]);
+    dir.write("text.npz", "no zip");
+    says(&dir.fails("import text.npz -o x.h5"), &["text.npz", "not an .npz file", "numpy.savez"]);
+    says(&dir.fails("import absent.npz -o x.h5"), &["absent.npz", "No such file"]);
+    assert!(!dir.exists("x.h5"));
+}
+
+#[test]
+fn training_reports_scores_with_n_and_interval() {
+    let dir = three_classes();
+    for (head, probabilistic) in [("logistic", true), ("svm", false)] {
+        let shown = dir.json(&format!("train x.h5 --head {head} --c-grid 1e-3:1e1:5 -o heads/{head}.head"));
+        assert_eq!((&shown["layer"], &shown["kind"]), (&json!("features:flatten"), &json!(head)));
+        let selection = &shown["selection"];
+        let points = selection["points"].as_array().unwrap();
+        assert_eq!((points.len(), number(&points[0]["c"]), number(&points[4]["c"])), (5, 1e-3, 10.0));
+        // The C of the best mean, of equals the smallest.
+        let best = points
+            .iter()
+            .fold(&points[0], |best, point| if number(&point["mean"]) > number(&best["mean"]) { point } else { best });
+        assert_eq!(shown["c"], best["c"]);
+        assert_eq!(best["fold_accuracy"].as_array().unwrap().len(), 5);
+        assert_eq!((&shown["training"]["n"], &shown["training"]["class_counts"]), (&json!(60), &json!([20, 20, 20])));
+
+        let test = &shown["test"];
+        assert_eq!(test["n"], 30);
+        let (accuracy, low, high) =
+            (number(&test["accuracy"]["value"]), number(&test["accuracy"]["low"]), number(&test["accuracy"]["high"]));
+        assert!(low < accuracy && accuracy < high && accuracy > 0.5, "{test}");
+        let confusion = |row: usize, column: usize| number(&test["confusion"][row][column]);
+        let right: f64 = (0..3).map(|class| confusion(class, class)).sum();
+        assert!((right / 30.0 - accuracy).abs() < 1e-12);
+        let recalls: f64 = (0..3).map(|class| number(&test["per_class"][class]["recall"])).sum();
+        assert!((recalls / 3.0 - number(&test["balanced_accuracy"]["value"])).abs() < 1e-12);
+        let predicted: f64 = (0..3).map(|row| confusion(row, 1)).sum();
+        assert!((confusion(1, 1) / predicted - number(&test["per_class"][1]["precision"])).abs() < 1e-12);
+        assert_eq!(texts(&test["per_class"], "class"), ["ant", "bee", "fly"]);
+        assert_eq!(test["log_loss"].is_number(), probabilistic);
+
+        // The file alone gives the same scores.
+        let mut scored = dir.json(&format!("evaluate heads/{head}.head x.h5"));
+        let fields = scored.as_object_mut().unwrap();
+        assert_eq!((fields.remove("rows"), fields.remove("left_out")), (Some(json!("test")), Some(json!(0))));
+        assert_eq!((&scored, &shown["test_rows"]), (test, &json!("test")));
+        let all = dir.json(&format!("evaluate heads/{head}.head x.h5 --split all"));
+        assert_eq!((&all["n"], &all["rows"]), (&json!(120), &json!("all")));
+        let shown = dir.run(&format!("evaluate heads/{head}.head x.h5 --split val"));
+        says(&shown, &["30 images, split val", "95 % interval", "confusion", "precision"]);
+        assert_eq!(shown.contains("log-loss"), probabilistic);
+    }
+    says(&dir.run("train x.h5 -o y.head"), &["logistic on features:flatten", "60 images, 3 classes", "test", "y.head"]);
+}
+
+#[test]
+fn a_head_file_describes_itself_and_holds_nothing_but_numbers() {
+    let dir = three_classes();
+    dir.run("train x.h5 --c 0.1 --standardize --seed 7 -o x.head");
+    let about = description(&dir, "x.head");
+    assert_eq!((&about["format"], &about["format_version"]), (&json!("headstart-head"), &json!(1)));
+    assert_eq!((&about["kind"], &about["c"]), (&json!("logistic"), &json!(0.1)));
+    assert_eq!(about["classes"], json!(["ant", "bee", "fly"]));
+    assert_eq!((&about["source"]["layer"], &about["source"]["pool"]), (&json!("features:flatten"), &json!("flatten")));
+    assert_eq!(about["source"]["provenance"], dir.json("inspect x.h5")["provenance"]);
+    assert_eq!((&about["training"]["seed"], &about["training"]["standardize"]), (&json!(7), &json!(true)));
+    let bytes = dir.read("x.head");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("weight").unwrap().shape(), [3, 12]);
+    assert_eq!(file.tensor("bias").unwrap().shape(), [3]);
+    assert_eq!(file.len(), 2);
+
+    dir.write("cut.head", &bytes[..bytes.len() / 2]);
+    says(&dir.fails("evaluate cut.head x.h5"), &["cut.head", "not a usable head file"]);
+    dir.write("text.head", "no head");
+    says(&dir.fails("evaluate text.head x.h5"), &["text.head", "not a usable head file"]);
+    says(&dir.fails("evaluate absent.head x.h5"), &["absent.head", "No such file"]);
+}
+
+#[test]
+fn the_same_seed_writes_the_same_bytes_on_any_number_of_threads() {
+    let dir = Dir::new();
+    // Many rows and few columns, and the reverse: two different ways to the optimum.
+    clusters(&dir, "tall.npz", &["ant", "bee", "fly"], 40, 12);
+    clusters(&dir, "wide.npz", &["ant", "bee", "fly"], 16, 700);
+    for cache in ["tall", "wide"] {
+        dir.run(&format!("import {cache}.npz -o {cache}.h5"));
+        for head in ["logistic", "svm"] {
+            let train = |threads: &str, seed: u64| {
+                let out = format!("{cache}-{head}-{threads}-{seed}.head");
+                let command = format!(
+                    "train {cache}.h5 --head {head} --standardize --cv 4 --c-grid 1e-3:1e1:3 --seed {seed} -o {out}"
+                );
+                dir.headstart(&command).env("RAYON_NUM_THREADS", threads).run().exits(0);
+                dir.read(&out)
+            };
+            let one = train("1", 3);
+            assert!(one == train("4", 3), "{cache} {head}: 1 and 4 threads differ");
+            assert!(one != train("1", 4), "{cache} {head}: the seed changes nothing");
+        }
+    }
+}
+
+#[test]
+fn class_weights_work_for_the_svm_and_are_refused_for_logistic() {
+    let dir = three_classes();
+    let plain = dir.json("train x.h5 --head svm --c 0.01 -o plain.head");
+    let balanced = dir.json("train x.h5 --head svm --c 0.01 --class-weight balanced -o balanced.head");
+    assert_eq!(plain["training"]["class_weight"], "none");
+    assert_eq!(balanced["training"]["class_weight"], "balanced");
+    assert_ne!(plain["training"]["objective"], balanced["training"]["objective"]);
+    let error = dir.misused("train x.h5 --head logistic --class-weight balanced -o no.head");
+    says(&error, &["'balanced'", "logistic", "--head svm"]);
+    assert!(!dir.exists("no.head"));
+}
+
+#[test]
+fn a_split_that_chose_c_is_not_the_one_that_scores() {
+    let dir = three_classes();
+    let shown = dir.json("train x.h5 --split train:val -o x.head");
+    assert_eq!((&shown["selection"]["scheme"], &shown["selection"]["folds"]), (&json!("holdout"), &json!(1)));
+    assert_eq!(shown["selection"]["out_of_fold"]["n"], 30);
+    assert_eq!(shown["training"]["n"], 60);
+    assert_eq!(shown["test"]["n"], 30);
+    // Chosen on the test rows, a head is scored on the validation rows or not at all, never on the same.
+    let shown = dir.json("train x.h5 --split train:test -o x.head");
+    assert!(shown["test"].is_null() || shown["test"]["n"] == 30, "{}", shown["test"]);
+    // Nor on rows it was fitted on.
+    for split in ["test:val", "test:train"] {
+        let shown = dir.json(&format!("train x.h5 --split {split} -o x.head"));
+        assert!(shown["test"].is_null(), "{split}: {}", shown["test"]);
+    }
+    assert_eq!(dir.json("train x.h5 --split val:train -o x.head")["test"]["n"], 30);
+    says(&dir.fails("train x.h5 --split train:later -o x.head"), &["x.h5", "'later'", "'train', 'val'"]);
+    says(&dir.misused("train x.h5 --split train -o x.head"), &["--split train", "train:val"]);
+    says(&dir.misused("train x.h5 --split all:val -o x.head"), &["--split all:val", "two splits"]);
+}
+
+#[test]
+fn a_single_class_and_too_few_rows_are_refused() {
+    let dir = Dir::new();
+    Npz::new().floats("X", 2, &[1.0, 2.0, 3.0, 4.0]).strings("y", &["ant", "ant"]).save(&dir.path("one.npz"));
+    dir.run("import one.npz -o one.h5");
+    says(&dir.fails("train one.h5 -o x.head"), &["one.h5", "features:flatten", "'ant'", "at least two classes"]);
+    says(&dir.fails("sweep one.h5"), &["one.h5", "at least two classes"]);
+    clusters(&dir, "few.npz", &["ant", "bee"], 4, 3);
+    dir.run("import few.npz -o few.h5");
+    says(&dir.fails("train few.h5 -o x.head"), &["'ant'", "5 folds", "at most 2 folds"]);
+    dir.run("train few.h5 --cv 2 -o x.head");
+}
+
+#[test]
+fn sweep_gives_the_rows_that_scripts_rely_on() {
+    let dir = three_classes();
+    let shown = dir.json("sweep x.h5 --cv 3 --plot sweep.svg --plot sweep.png");
+    let rows = shown["rows"].as_array().unwrap();
+    assert_eq!(texts(&shown["rows"], "head"), ["logistic", "svm"]);
+    for row in rows {
+        for field in ["layer", "pool", "head", "c", "cv_mean", "cv_se", "test", "n_test"] {
+            assert!(!row[field].is_null(), "{field}: {row}");
+        }
+        assert_eq!((&row["layer"], &row["pool"], &row["n_test"]), (&json!("features"), &json!("flatten"), &json!(30)));
+        assert_eq!(row["n_train"], 60);
+        // One row of a sweep is what `train` says of the same head.
+        let head = row["head"].as_str().unwrap();
+        let trained = dir.json(&format!("train x.h5 --head {head} --cv 3 -o {head}.head"));
+        assert_eq!(row["c"], trained["c"]);
+        assert_eq!(row["cv_mean"], trained["training"]["cv_mean"]);
+        assert_eq!(row["cv_se"], trained["training"]["cv_standard_error"]);
+        assert_eq!(row["test"], trained["test"]["accuracy"]["value"]);
+    }
+    assert!(dir.read("sweep.svg").starts_with(b"<svg"));
+    assert!(dir.read("sweep.png").starts_with(b"\x89PNG"));
+    says(
+        &dir.run("sweep x.h5 --heads svm"),
+        &["features:flatten", "svm", "60 training images, 30 test images", "best"],
+    );
+    says(&dir.fails("sweep x.h5 --layers fetures"), &["x.h5", "fetures", "features"]);
+}
+
+#[test]
+fn sweep_checks_everything_before_it_trains_anything() {
+    let dir = three_classes();
+    // One row more than the SVM accepts, behind a cache that it would train on.
+    let (rows, mut npz) = (25_001, Npz::new());
+    npz = npz.floats("X", 1, &vec![0.5; rows]);
+    npz.integers("y", &(0..rows as i64).map(|row| row % 2).collect::<Vec<_>>()).save(&dir.path("big.npz"));
+    dir.run("import big.npz -o big.h5");
+    let error = dir.fails("sweep x.h5 big.h5");
+    says(&error, &["big.h5", "25001 training rows", "--head logistic"]);
+    for plot in ["sweep.pdf", "sweep"] {
+        // The cache is not even looked for.
+        says(&dir.misused(&format!("sweep absent.h5 --plot {plot}")), &["--plot", plot, ".svg or .png"]);
+    }
+}
+
+#[test]
+fn imported_vectors_of_the_same_layer_and_width_can_be_scored() {
+    let dir = three_classes();
+    dir.run("train x.h5 -o x.head");
+    clusters(&dir, "y.npz", &["ant", "bee"], 40, 12);
+    dir.run("import y.npz -o y.h5");
+    assert_eq!(dir.json("evaluate x.head y.h5")["n"], 20);
+    clusters(&dir, "z.npz", &["ant", "bee"], 40, 11);
+    dir.run("import z.npz -o z.h5");
+    says(&dir.fails("evaluate x.head z.h5"), &["12 features", "11"]);
+}
+
+#[test]
+fn evaluate_says_which_rows_it_scored() {
+    let dir = Dir::new();
+    let npz = Npz::new().floats("X", 1, &[0.0, 1.0, 0.1, 0.9, 0.2, 0.8]);
+    npz.strings("y", &["no", "yes", "no", "yes", "no", "yes"]).save(&dir.path("x.npz"));
+    dir.run("import x.npz -o x.h5");
+    dir.run("train x.h5 --cv 3 -o x.head");
+    let scored = dir.headstart("evaluate x.head x.h5").run().exits(0);
+    says(&scored.stdout, &["6 images, all rows"]);
+    says(&scored.stderr, &["warning", "x.h5", "test or val", "trained on"]);
+    assert_eq!(dir.json("evaluate x.head x.h5")["rows"], "all");
+    // Asked for, it is no surprise.
+    assert_eq!(dir.headstart("evaluate x.head x.h5 --split all").run().exits(0).stderr, "");
+}
+
+#[test]
+fn a_class_without_training_rows_is_left_out() {
+    let dir = Dir::new();
+    let npz = Npz::new().floats("X", 1, &[0.0, 1.0, 0.1, 0.9, 0.5, 0.0, 1.0]);
+    let npz = npz.strings("y", &["no", "yes", "no", "yes", "maybe", "no", "yes"]);
+    npz.strings("split", &["train", "train", "train", "train", "test", "test", "test"]).save(&dir.path("x.npz"));
+    dir.run("import x.npz -o x.h5");
+    let trained = dir.headstart("train x.h5 --cv 2 -o x.head --json").run().exits(0);
+    says(&trained.stderr, &["'maybe'", "no training rows", "1 rows are left out"]);
+    assert_eq!(description(&dir, "x.head")["classes"], json!(["no", "yes"]));
+    assert_eq!(trained.json()["test"]["n"], 2);
+    let scored = dir.headstart("evaluate x.head x.h5 --json").run().exits(0);
+    says(&scored.stderr, &["'maybe'", "not known to the head"]);
+    let scored = scored.json();
+    assert_eq!((&scored["n"], &scored["left_out"]), (&json!(2), &json!(1)));
+    let swept = dir.headstart("sweep x.h5 --cv 2 --json").run().exits(0);
+    says(&swept.stderr, &["'maybe'"]);
+    assert_eq!(swept.json()["rows"][0]["n_test"], 2);
+    // Nothing that the head knows is left.
+    let npz = Npz::new().floats("X", 1, &[0.0, 1.0]).strings("y", &["perhaps", "never"]);
+    npz.save(&dir.path("y.npz"));
+    dir.run("import y.npz -o y.h5");
+    says(&dir.fails("evaluate x.head y.h5"), &["y.h5", "x.head", "'never'", "no, yes"]);
+}
+
+/// The digits that scikit-learn carries, with the optimum it finds (see scripts/golden_heads.py).
+struct Digits {
+    x: Vec<f32>,
+    y: Vec<i64>,
+    test: Vec<bool>,
+    golden: Value,
+}
+
+fn digits() -> Digits {
+    let bytes = std::fs::read(repository().join("tests/golden/heads/digits.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let bytes_of = |name: &str| file.tensor(name).unwrap().data().to_vec();
+    Digits {
+        x: bytes_of("x").into_iter().map(f32::from).collect(),
+        y: bytes_of("y").into_iter().map(i64::from).collect(),
+        test: bytes_of("test").into_iter().map(|flag| flag == 1).collect(),
+        golden: serde_json::from_str(&header.metadata().as_ref().unwrap()["golden"]).unwrap(),
+    }
+}
+
+#[test]
+fn digits_reach_the_optimum_of_scikit_learn() {
+    let dir = Dir::new();
+    let Digits { x, y, test, golden } = digits();
+    let split: Vec<&str> = test.iter().map(|&test| if test { "test" } else { "train" }).collect();
+    Npz::new().floats("X", 64, &x).integers("y", &y).strings("split", &split).save(&dir.path("digits.npz"));
+    says(&dir.run("import digits.npz -o digits.h5"), &["1797 rows × 64, 10 classes"]);
+    // One C each side of the best; the tests of the trainer know more, and those that take longer.
+    for (head, cs) in [("logistic", &[1e-4, 1.0][..]), ("svm", &[1e-3])] {
+        for &c in cs {
+            let point = golden[head].as_array().unwrap().iter().find(|point| number(&point["c"]) == c).unwrap();
+            let shown = dir.json(&format!("train digits.h5 --head {head} --c {c} --cv 2 -o {head}.head"));
+            let off = number(&shown["refit"]["objective"]) / number(&point["objective"]) - 1.0;
+            assert!(off.abs() <= 1e-3, "{head} C = {c}: objective {off:+.1e} off");
+            let accuracy = number(&shown["test"]["accuracy"]["value"]);
+            let expected = number(&point["accuracy"]);
+            assert!((accuracy - expected).abs() <= 0.005, "{head} C = {c}: {accuracy} instead of {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_digits_script_makes_the_same_cache() {
+    let python = std::env::var("HEADSTART_PYTHON").unwrap_or_else(|_| "python3".into());
+    let found = std::process::Command::new(&python).args(["-c", "import sklearn, numpy"]).output();
+    if !found.is_ok_and(|output| output.status.success()) {
+        return skip(&format!(
+            "{python} has no scikit-learn (pip install scikit-learn); HEADSTART_PYTHON names another"
+        ));
+    }
+    let dir = Dir::new();
+    let made = std::process::Command::new(&python)
+        .arg(repository().join("scripts/digits.py"))
+        .arg(dir.path("digits.npz"))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    says(&String::from_utf8_lossy(&made.stdout), &["headstart import"]);
+    dir.run("import digits.npz -o digits.h5");
+    let file = crate::hdf5_file::Contents::read(dir.path("digits.h5"));
+    let Digits { x, y, test, .. } = digits();
+    assert_eq!(file.layers[0].values, x);
+    assert!(file.label.iter().map(|&label| i64::from(label)).eq(y));
+    assert!(file.split.iter().map(|split| split == "test").eq(test));
+}

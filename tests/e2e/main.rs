@@ -1,0 +1,33 @@
+//! End-to-end tests: every one runs the real `headstart` binary on real files in a folder of its own.
+//!
+//! `cargo test --test e2e` runs the binary with libtorch, `cargo test --test e2e --no-default-features` the one without.
+//! What needs something that may be absent (fetched weights, photographs, torchvision, the right to mount a file system)
+//! prints a line that begins with SKIPPED; `cargo test --test e2e -- --nocapture` shows those.
+
+mod harness;
+mod hdf5_file;
+mod npz;
+
+mod errors;
+mod heads;
+mod listing;
+#[cfg(not(feature = "torch"))]
+mod no_torch;
+mod weights;
+
+#[cfg(feature = "torch")]
+mod cache;
+#[cfg(feature = "torch")]
+mod extract;
+#[cfg(feature = "torch")]
+mod full_disk;
+#[cfg(feature = "torch")]
+mod photos;
+#[cfg(feature = "torch")]
+mod pictures;
+#[cfg(feature = "torch")]
+mod predict;
+#[cfg(feature = "torch")]
+mod resume;
+#[cfg(feature = "torch")]
+mod torchvision;
