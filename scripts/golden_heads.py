@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Makes tests/golden/heads/*.safetensors: small training sets with the optimum that scikit-learn finds on them.
+
+Needs numpy, scikit-learn and safetensors from pip. The tests of headstart-trainer read the files, so they need no Python;
+run this again only to change what is compared:
+
+    python3 scripts/golden_heads.py
+
+Each file holds `x` (n x d), `y` (n, class index) and `test` (n, 1 for the rows kept out of training), and in its metadata
+one JSON text under the key `golden`: for each head and C the objective on the training rows and the accuracy on the others.
+Objectives are the ones scikit-learn minimises, C * sum(loss) + ||W||^2 / 2, bias free; for one-vs-rest the sum over classes.
+"""
+
+import json
+import pathlib
+
+import numpy as np
+import sklearn
+from safetensors.numpy import save_file
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import SVC
+
+OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "heads"
+
+
+def digits():
+    """Handwritten digits, 8 x 8 grey values 0..16: many more rows than columns, ten classes."""
+    x, y = load_digits(return_X_y=True)
+    return x.astype(np.uint8), y
+
+
+def binary():
+    """Two overlapping, unequal classes."""
+    rng = np.random.default_rng(1)
+    y = (rng.random(240) < 0.3).astype(int)
+    x = rng.normal(size=(240, 20)) * np.geomspace(0.2, 5, 20) + 3
+    x[y == 1] += rng.normal(size=20) * 0.8
+    return x.astype(np.float32), y
+
+
+def wide():
+    """More columns than rows, four classes, sparse and non-negative like activations; rows 0 and 1 are the same."""
+    rng = np.random.default_rng(2)
+    centres = rng.normal(size=(4, 400))
+    y = np.arange(96) % 4
+    y[1] = y[0]
+    x = np.clip(np.round(20 * (0.25 * centres[y] + rng.normal(size=(96, 400)))), 0, 255)
+    x[1] = x[0]
+    return x.astype(np.uint8), y
+
+
+def logistic(x, y, c):
+    """Objective and model at the optimum; two solvers must agree on it."""
+    best = []
+    for solver in ("lbfgs", "newton-cholesky"):
+        model = LogisticRegression(C=c, tol=1e-10, max_iter=100_000, solver=solver).fit(x, y)
+        scores = model.decision_function(x)
+        if scores.ndim == 1:
+            loss = np.logaddexp(0, -(2 * y - 1) * scores).sum()
+        else:
+            loss = (np.logaddexp.reduce(scores, axis=1) - scores[np.arange(len(y)), y]).sum()
+        best.append((c * loss + 0.5 * (model.coef_**2).sum(), model))
+    (a, _), (b, model) = best
+    assert abs(a - b) <= 1e-6 * abs(b), (c, a, b)
+    return min(a, b), model
+
+
+def svm(x, y, c, class_weight):
+    """Sum over classes of the hinge objective with the bias free, which is libsvm's."""
+    model = OneVsRestClassifier(SVC(C=c, kernel="linear", tol=1e-8, class_weight=class_weight, cache_size=1000)).fit(x, y)
+    total = 0.0
+    for index, estimator in enumerate(model.estimators_):
+        target = (y == (model.classes_[1] if len(model.estimators_) == 1 else model.classes_[index])).astype(int)
+        weight = np.ones(len(y))
+        if class_weight == "balanced":
+            weight = len(y) / (2 * np.bincount(target))[target]
+        w = estimator.coef_.ravel()
+        margin = (2 * target - 1) * (x @ w + estimator.intercept_[0])
+        total += 0.5 * w @ w + c * (weight * np.maximum(0, 1 - margin)).sum()
+    return total, model
+
+
+def main():
+    OUT.mkdir(parents=True, exist_ok=True)
+    plans = {
+        "digits": (digits, [1e-4, 1e-2, 1.0, 100.0], [1e-5, 1e-3, 1e-1, 10.0]),
+        "binary": (binary, [1e-4, 1e-2, 1.0, 100.0], [1e-4, 1e-2, 1.0]),
+        "wide": (wide, [1e-6, 1e-4, 1e-2, 1.0], [1e-5, 1e-4, 1e-2]),
+    }
+    for name, (make, logistic_cs, svm_cs) in plans.items():
+        x, y = make()
+        test = np.arange(len(y)) % 4 == 3 if name != "wide" else np.arange(len(y)) >= 72
+        train_x, test_x = x[~test].astype(np.float64), x[test].astype(np.float64)
+        train_y, test_y = y[~test], y[test]
+        golden = {"scikit_learn": sklearn.__version__, "classes": int(y.max()) + 1}
+        runs = [("logistic", logistic, cs) for cs in [logistic_cs]]
+        runs += [("svm", lambda *a: svm(*a, None), svm_cs), ("svm_balanced", lambda *a: svm(*a, "balanced"), svm_cs)]
+        for head, fit, cs in runs:
+            golden[head] = []
+            for c in cs:
+                objective, model = fit(train_x, train_y, c)
+                accuracy = float((model.predict(test_x) == test_y).mean())
+                golden[head].append({"c": c, "objective": float(objective), "accuracy": accuracy})
+                print(name, head, c, objective, accuracy, flush=True)
+        tensors = {"x": x, "y": y.astype(np.uint8), "test": test.astype(np.uint8)}
+        save_file(tensors, OUT / f"{name}.safetensors", metadata={"golden": json.dumps(golden)})
+
+
+if __name__ == "__main__":
+    main()
