@@ -9,6 +9,7 @@ run this again only to change what is compared:
 Each file holds `x` (n x d), `y` (n, class index) and `test` (n, 1 for the rows kept out of training), and in its metadata
 one JSON text under the key `golden`: for each head and C the objective on the training rows and the accuracy on the others.
 Objectives are the ones scikit-learn minimises, C * sum(loss) + ||W||^2 / 2, bias free; for one-vs-rest the sum over classes.
+The squared hinge loss is minimised here, since LinearSVC penalises the bias.
 """
 
 import json
@@ -18,7 +19,7 @@ import numpy as np
 import sklearn
 from safetensors.numpy import save_file
 from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 
@@ -51,16 +52,17 @@ def wide():
     return x.astype(np.uint8), y
 
 
-def logistic(x, y, c):
+def logistic(x, y, c, class_weight):
     """Objective and model at the optimum; two solvers must agree on it."""
     best = []
+    weight = np.ones(len(y)) if class_weight is None else (len(y) / (y.max() + 1) / np.bincount(y))[y]
     for solver in ("lbfgs", "newton-cholesky"):
-        model = LogisticRegression(C=c, tol=1e-10, max_iter=100_000, solver=solver).fit(x, y)
+        model = LogisticRegression(C=c, tol=1e-10, max_iter=100_000, solver=solver, class_weight=class_weight).fit(x, y)
         scores = model.decision_function(x)
         if scores.ndim == 1:
-            loss = np.logaddexp(0, -(2 * y - 1) * scores).sum()
+            loss = weight @ np.logaddexp(0, -(2 * y - 1) * scores)
         else:
-            loss = (np.logaddexp.reduce(scores, axis=1) - scores[np.arange(len(y)), y]).sum()
+            loss = weight @ (np.logaddexp.reduce(scores, axis=1) - scores[np.arange(len(y)), y])
         best.append((c * loss + 0.5 * (model.coef_**2).sum(), model))
     (a, _), (b, model) = best
     assert abs(a - b) <= 1e-6 * abs(b), (c, a, b)
@@ -82,6 +84,61 @@ def svm(x, y, c, class_weight):
     return total, model
 
 
+class OneVsRest:
+    """Coefficients with scikit-learn's rule for predictions."""
+
+    def __init__(self, coef, intercept):
+        self.coef, self.intercept = np.array(coef), np.array(intercept)
+
+    def predict(self, x):
+        scores = x @ self.coef.T + self.intercept
+        return (scores[:, 0] > 0).astype(int) if scores.shape[1] == 1 else scores.argmax(axis=1)
+
+
+def one_vs_rest(x, y, c, class_weight, fit):
+    """`fit(x, target of +-1, weight, c)` for each class gives coefficients, bias and the loss of each margin."""
+    classes = [1] if y.max() == 1 else range(y.max() + 1)
+    total, coef, intercept = 0.0, [], []
+    for k in classes:
+        target = (y == k).astype(int)
+        weight = np.ones(len(y))
+        if class_weight == "balanced":
+            weight = len(y) / (2 * np.bincount(target))[target]
+        w, b, loss = fit(x, 2 * target - 1, weight, c)
+        total += 0.5 * w @ w + c * weight @ loss((2 * target - 1) * (x @ w + b))
+        coef.append(w)
+        intercept.append(b)
+    return total, OneVsRest(coef, intercept)
+
+
+def squared_hinge(x, sign, weight, c):
+    """scikit-learn's LinearSVC penalises the bias, so this is minimised by Newton's method on the rows within the margin."""
+    ones = np.column_stack([x, np.ones(len(x))])
+    penalty = np.append(np.ones(x.shape[1]), 0)
+    theta = np.zeros(ones.shape[1])
+
+    def value(theta):
+        return 0.5 * penalty @ theta**2 + c * weight @ np.maximum(0, 1 - sign * (ones @ theta)) ** 2
+
+    for _ in range(200):
+        margin = sign * (ones @ theta)
+        active = margin < 1
+        gradient = penalty * theta - 2 * c * ones[active].T @ (weight * sign * (1 - margin))[active]
+        if np.linalg.norm(gradient) <= 1e-11 * c * np.linalg.norm(ones.T @ weight):
+            break
+        hessian = np.diag(penalty) + 2 * c * (ones[active] * weight[active, None]).T @ ones[active]
+        step, length = np.linalg.solve(hessian, -gradient), 1.0
+        while value(theta + length * step) > value(theta) + 1e-4 * length * gradient @ step and length > 1e-8:
+            length /= 2
+        theta = theta + length * step
+    return theta[:-1], theta[-1], lambda margin: np.maximum(0, 1 - margin) ** 2
+
+
+def ridge(x, sign, weight, c):
+    model = Ridge(alpha=1 / (2 * c), solver="cholesky" if x.shape[0] > x.shape[1] else "svd").fit(x, sign, weight)
+    return model.coef_, model.intercept_, lambda margin: (1 - margin) ** 2
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     plans = {
@@ -95,14 +152,19 @@ def main():
         train_x, test_x = x[~test].astype(np.float64), x[test].astype(np.float64)
         train_y, test_y = y[~test], y[test]
         golden = {"scikit_learn": sklearn.__version__, "classes": int(y.max()) + 1}
-        runs = [("logistic", logistic, cs) for cs in [logistic_cs]]
+        golden["heads"] = {}
+        runs = [("logistic", lambda *a: logistic(*a, None), logistic_cs)]
+        runs += [("logistic_balanced", lambda *a: logistic(*a, "balanced"), logistic_cs)]
         runs += [("svm", lambda *a: svm(*a, None), svm_cs), ("svm_balanced", lambda *a: svm(*a, "balanced"), svm_cs)]
+        runs += [("svm_squared", lambda *a: one_vs_rest(*a, None, squared_hinge), svm_cs)]
+        runs += [("svm_squared_balanced", lambda *a: one_vs_rest(*a, "balanced", squared_hinge), svm_cs)]
+        runs += [("ridge", lambda *a: one_vs_rest(*a, None, ridge), svm_cs)]
         for head, fit, cs in runs:
-            golden[head] = []
+            golden["heads"][head] = []
             for c in cs:
                 objective, model = fit(train_x, train_y, c)
                 accuracy = float((model.predict(test_x) == test_y).mean())
-                golden[head].append({"c": c, "objective": float(objective), "accuracy": accuracy})
+                golden["heads"][head].append({"c": c, "objective": float(objective), "accuracy": accuracy})
                 print(name, head, c, objective, accuracy, flush=True)
         tensors = {"x": x, "y": y.astype(np.uint8), "test": test.astype(np.uint8)}
         save_file(tensors, OUT / f"{name}.safetensors", metadata={"golden": json.dumps(golden)})

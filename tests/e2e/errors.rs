@@ -37,8 +37,8 @@ fn impossible_parameters_of_heads_are_refused() {
         says(&dir.misused(&format!("train x.h5 --c={c} -o x.head")), &["C", "positive"]);
     }
     for folds in ["0", "1"] {
-        says(&dir.misused(&format!("train x.h5 --cv {folds} -o x.head")), &["--cv", "not in 2.."]);
-        says(&dir.misused(&format!("sweep x.h5 --cv {folds}")), &["--cv", "not in 2.."]);
+        says(&dir.misused(&format!("train x.h5 --cv {folds} -o x.head")), &["--cv", "at least 2"]);
+        says(&dir.misused(&format!("sweep x.h5 --cv {folds}")), &["--cv", "at least 2"]);
     }
     assert!(!dir.exists("x.head"));
 }

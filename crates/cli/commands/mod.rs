@@ -17,7 +17,7 @@ use crate::Usage;
 #[cfg(feature = "torch")]
 use crate::{Outcome, table};
 use headstart_cache::{Cache, LayerInfo};
-use headstart_trainer::Vectors;
+use headstart_trainer::{HeadKind, HeadParams, Vectors};
 use std::{fmt::Display, str::FromStr};
 
 /// Which network, with which weights, seeing images how.
@@ -72,9 +72,9 @@ impl DeviceArgs {
 
 /// A mistake in a trainer's parameter is one of usage; its other errors are failures.
 fn usage(error: headstart_trainer::Error) -> anyhow::Error {
-    use headstart_trainer::Error::{ClassWeightLogistic, Parameter};
+    use headstart_trainer::Error::{LinfaWeights, Parameter};
     match error {
-        Parameter { .. } | ClassWeightLogistic => Usage(error.to_string()).into(),
+        Parameter { .. } | LinfaWeights => Usage(error.to_string()).into(),
         _ => error.into(),
     }
 }
@@ -115,15 +115,24 @@ fn needs_torch(command: &str) -> anyhow::Error {
     )
 }
 
+/// Folds of a cross-validation: at least 2, or `none` for 0.
+fn parse_folds(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(folds) if folds >= 2 => Ok(folds),
+        _ if text == "none" => Ok(0),
+        _ => Err("give a number of folds, at least 2, or none".into()),
+    }
+}
+
 /// How heads are chosen and trained.
 #[derive(clap::Args)]
 pub struct HeadArgs {
     /// Candidates for C: from:to:count, spaced evenly in the logarithm.
     #[arg(long, value_name = "FROM:TO:COUNT", default_value = "1e-4:1e3:8")]
     pub c_grid: String,
-    /// Folds of the cross-validation.
-    #[arg(long = "cv", value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..))]
-    cv_folds: u32,
+    /// Folds of the cross-validation; `none` fits the one C of --c without it.
+    #[arg(long = "cv", value_name = "K|none", default_value = "5", value_parser = parse_folds)]
+    cv_folds: usize,
     /// Bring every feature to mean 0 and standard deviation 1 (statistics of each fold's training rows).
     #[arg(long)]
     pub standardize: bool,
@@ -133,15 +142,26 @@ pub struct HeadArgs {
     /// The solvers: the fastest (default), or linfa-logistic and linfa-svm alone, to compare with (slow for large C).
     #[arg(long = "engine", value_name = "default|linfa", default_value = "default", value_parser = ["default", "linfa"])]
     engine_text: String,
+    /// `balanced`: rows count by the inverse of their class's frequency.
+    #[arg(long = "class-weight", value_name = "none|balanced", default_value = "none", value_parser = ["none", "balanced"])]
+    class_weight_text: String,
+    /// What an SVM pays for images within the margin: libsvm's loss, or liblinear's default.
+    #[arg(long = "loss", value_name = "hinge|squared-hinge", default_value = "hinge", value_parser = ["hinge", "squared-hinge"])]
+    svm_loss_text: String,
+    /// How close to the optimum each fit has to come: bounds the relative error of logistic weights, and how far an SVM's
+    /// objective is above its minimum. A fit that stays above it is reported.
+    #[arg(long = "tol", value_name = "TOL", default_value_t = headstart_trainer::DEFAULT_TOLERANCE)]
+    tolerance: f64,
 }
 
 impl HeadArgs {
-    fn folds(&self) -> usize {
-        self.cv_folds as usize
-    }
-
-    fn engine(&self) -> anyhow::Result<headstart_trainer::EngineChoice> {
-        parse(&self.engine_text)
+    /// What is fitted, for one kind of head.
+    fn params(&self, kind: HeadKind) -> anyhow::Result<HeadParams> {
+        let class_weight = parse(&self.class_weight_text)?;
+        let engine = parse(&self.engine_text)?;
+        let svm_loss = parse(&self.svm_loss_text)?;
+        let params = HeadParams { kind, svm_loss, engine, class_weight, tolerance: self.tolerance };
+        params.check().map_err(usage)
     }
 }
 

@@ -3,7 +3,7 @@ use headstart_scenarios::{
     plot::draw_scores,
     sweep::{Sweep, SweepOptions, sweep},
 };
-use headstart_trainer::{HeadKind, parse_c_grid};
+use headstart_trainer::parse_c_grid;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
 
@@ -44,13 +44,15 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if let Some(path) = args.plot.iter().find(|path| !is_picture(path)) {
         return Err(Usage(format!("--plot {}: end the file name with .svg or .png", path.display())).into());
     }
+    if args.head.cv_folds == 0 {
+        return Err(Usage("--cv none: a sweep compares by cross-validation; give a number of folds".into()).into());
+    }
     let options = SweepOptions {
         caches: args.caches.clone(),
         layers: args.layers.clone(),
-        heads: args.heads.iter().map(|head| super::parse::<HeadKind>(head)).collect::<Result<_, _>>()?,
+        heads: args.heads.iter().map(|head| args.head.params(super::parse(head)?)).collect::<Result<_, _>>()?,
         cs: parse_c_grid(&args.head.c_grid).map_err(|error| Usage(error.to_string()))?,
-        engine: args.head.engine()?,
-        folds: args.head.folds(),
+        folds: args.head.cv_folds,
         standardize: args.head.standardize,
         seed: args.head.seed,
     };

@@ -2,8 +2,7 @@ use crate::{Outcome, Usage, table};
 use anyhow::Context;
 use headstart_cache::Cache;
 use headstart_trainer::{
-    ClassWeight, HeadKind, ParamGuard, Part, Progress, Source, TrainParams, Validation, Vectors, evaluate,
-    parse_c_grid, train,
+    HeadKind, ParamGuard, Part, Progress, Source, TrainParams, Validation, Vectors, evaluate, parse_c_grid, train,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -19,7 +18,8 @@ warning, and so are its rows from the scores.
 Examples:
   headstart train features/photos.h5 --layer layer4 --head logistic -o heads/photos.head
   headstart train features/photos.h5 --layer layer2 --head svm --c-grid 1e-5:1e1:7 --class-weight balanced -o x.head
-  headstart train features/photos.h5 --head svm --c 0.01 --split train:val -o x.head")]
+  headstart train features/photos.h5 --head svm --c 0.01 --split train:val -o x.head
+  headstart train features/photos.h5 --head svm --c 0.01 --cv none -o x.head")]
 pub struct Args {
     /// The cache.
     #[arg(value_name = "FILE.h5")]
@@ -38,9 +38,6 @@ pub struct Args {
     /// Train on one split and choose C on another, instead of by cross-validation.
     #[arg(long, value_name = "TRAIN:VAL", conflicts_with = "cv_folds")]
     split: Option<String>,
-    /// `balanced` weighs each class by the inverse of its frequency (SVM only).
-    #[arg(long, value_name = "none|balanced", default_value = "none", value_parser = ["none", "balanced"])]
-    class_weight: String,
     /// Where to write the head.
     #[arg(short, long, value_name = "FILE.head")]
     output: PathBuf,
@@ -67,13 +64,16 @@ struct Shown<'a> {
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let kind: HeadKind = super::parse(&args.kind)?;
-    let class_weight = if args.class_weight == "balanced" { ClassWeight::Balanced } else { ClassWeight::None };
     let start = Instant::now();
     let cache = Cache::open(&args.cache)?;
     let layer = super::layer(&cache, args.layer.as_deref())?;
     let (vectors, validation, test_part) = match args.split.as_deref() {
         None => {
-            (Vectors::read_training(&cache, &layer, &Part::Train)?, Validation::KFold(args.head.folds()), Part::Test)
+            let validation = match args.head.cv_folds {
+                0 => Validation::None,
+                folds => Validation::KFold(folds),
+            };
+            (Vectors::read_training(&cache, &layer, &Part::Train)?, validation, Part::Test)
         }
         Some(split) => holdout(&cache, &layer, split)?,
     };
@@ -85,12 +85,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         Some(c) => vec![c],
         None => parse_c_grid(&args.head.c_grid).map_err(|error| Usage(error.to_string()))?,
     };
-    let params = TrainParams::new(kind)
+    let params = TrainParams::new(args.head.params(kind)?)
         .cs(cs)
         .validation(validation)
         .standardize(args.head.standardize)
-        .class_weight(class_weight)
-        .engine(args.head.engine()?)
         .seed(args.head.seed)
         .check()
         .map_err(super::usage)?;

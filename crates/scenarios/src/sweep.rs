@@ -3,9 +3,7 @@
 use crate::plot::{Point, ScorePlot, Series};
 use headstart_cache::{Cache, LayerInfo};
 use headstart_extractor::zoo;
-use headstart_trainer::{
-    ClassWeight, EngineChoice, HeadKind, Part, Prepared, Validation, Vectors, engine, evaluate, train_prepared,
-};
+use headstart_trainer::{HeadKind, HeadParams, Part, Prepared, Validation, Vectors, engine, evaluate, train_prepared};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -17,9 +15,7 @@ pub struct SweepOptions {
     /// Layers (names with or without the pool); empty for all.
     pub layers: Vec<String>,
     /// The heads.
-    pub heads: Vec<HeadKind>,
-    /// Which implementation trains them.
-    pub engine: EngineChoice,
+    pub heads: Vec<HeadParams>,
     /// Candidates for C.
     pub cs: Vec<f64>,
     /// Folds of the cross-validation that picks C.
@@ -134,7 +130,7 @@ pub fn sweep(options: &SweepOptions, progress: &dyn Fn(&str, usize, usize)) -> R
 /// Finds what would end a sweep late, without reading the vectors.
 fn check(cache: &Cache, layer: &LayerInfo, options: &SweepOptions) -> Result<(), headstart_trainer::Error> {
     let rows = Vectors::find(cache, layer, &Part::Train)?.len();
-    options.heads.iter().try_for_each(|&head| engine(head, options.engine).check_rows(rows))
+    options.heads.iter().try_for_each(|head| engine(head).check_rows(rows))
 }
 
 fn layer_rows(
@@ -152,8 +148,8 @@ fn layer_rows(
     let prepared = Prepared::new(train.samples(), &validation, options.standardize, options.seed)?;
     let depth = depth(&cache.provenance().backbone, &layer.layer);
     let mut rows = Vec::new();
-    for &head in &options.heads {
-        let outcome = train_prepared(&prepared, head, options.engine, &options.cs, ClassWeight::None, &|_| {})?;
+    for head in &options.heads {
+        let outcome = train_prepared(&prepared, head, &options.cs, &|_| {})?;
         let tested = if test.is_empty() {
             None
         } else {
@@ -165,7 +161,7 @@ fn layer_rows(
             backbone: cache.provenance().backbone.clone(),
             layer: layer.layer.clone(),
             pool: layer.pool.clone(),
-            head,
+            head: head.kind,
             c: outcome.model.c(),
             cv_mean: outcome.training.cv_mean.unwrap_or(f64::NAN),
             cv_se: outcome.training.cv_standard_error.unwrap_or(f64::NAN),
@@ -298,8 +294,7 @@ mod tests {
         let options = |caches: &[&PathBuf]| SweepOptions {
             caches: caches.iter().map(|&path| path.clone()).collect(),
             layers: Vec::new(),
-            heads: vec![HeadKind::Logistic],
-            engine: EngineChoice::Default,
+            heads: vec![HeadParams::new(HeadKind::Logistic)],
             cs: vec![1.0],
             folds: 2,
             standardize: false,

@@ -33,12 +33,15 @@ pub(crate) fn principal_axes(gram: &Array2<f64>) -> Result<Option<PrincipalAxes>
         return Ok(None);
     }
     let sizes = kept.iter().map(|&index| values[index].sqrt()).collect();
-    let vectors = Array2::from_shape_fn((n, kept.len()), |(row, column)| vectors[(row, kept[column])]);
+    let vectors = Array2::from_shape_fn((n, kept.len()), |(row, column)| vectors[[row, kept[column]]]);
     Ok(Some(PrincipalAxes { sizes, vectors }))
 }
 
 /// Eigenvalues, ascending, and eigenvectors as columns. One thread: faer's result depends on the degree of parallelism.
-fn eigen(gram: &Array2<f64>) -> Result<(Vec<f64>, Mat<f64>), Error> {
+///
+/// # Errors
+/// [`Error::Eigen`] if it does not converge.
+pub(crate) fn eigen(gram: &Array2<f64>) -> Result<(Vec<f64>, Array2<f64>), Error> {
     let n = gram.nrows();
     let matrix = Mat::from_fn(n, n, |row, column| gram[[row, column]]);
     let mut vectors = Mat::zeros(n, n);
@@ -53,7 +56,8 @@ fn eigen(gram: &Array2<f64>) -> Result<(Vec<f64>, Mat<f64>), Error> {
         Default::default(),
     )
     .map_err(|_| Error::Eigen { rows: n })?;
-    Ok((values.column_vector().iter().copied().collect(), vectors))
+    let values = values.column_vector().iter().copied().collect();
+    Ok((values, Array2::from_shape_fn((n, n), |(row, column)| vectors[(row, column)])))
 }
 
 #[cfg(test)]

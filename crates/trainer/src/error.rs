@@ -15,11 +15,19 @@ pub enum Error {
         /// What would be accepted.
         wanted: &'static str,
     },
-    /// Class weights exist for the SVM alone so far.
+    /// linfa treats all rows of a class the same, and linfa-logistic all classes.
     #[error(
-        "class weight 'balanced' is not available for the logistic head yet; use --head svm or leave the weights out"
+        "linfa has no sample weights and linfa-logistic no class weights; use --engine default or leave the weights out"
     )]
-    ClassWeightLogistic,
+    LinfaWeights,
+    /// A sample weight that makes no sense.
+    #[error("row {row} has sample weight {value}; give positive, finite numbers")]
+    Weight {
+        /// Row, counted from 0.
+        row: usize,
+        /// Its weight.
+        value: f64,
+    },
     /// There is nothing to train on.
     #[error("no rows to train on; are any rows labelled and extracted?")]
     NoRows,

@@ -37,7 +37,10 @@ pub use linfa::ParamGuard;
 pub use metrics::{ClassMetrics, Metrics};
 pub use model::LinearModel;
 pub use objective::objective;
-pub use params::{ClassWeight, EngineChoice, HeadKind, TrainParams, TrainValidParams, Validation};
+pub use params::{
+    ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, SvmLoss, TrainParams, TrainValidParams,
+    Validation,
+};
 pub use prepared::{FitReport, Fitted, Prepared};
 pub use samples::Samples;
 pub use selection::{CrossValidation, GridPoint, Scheme};

@@ -149,7 +149,7 @@ impl LinearModel {
         }
         let factor = match self.kind {
             HeadKind::Logistic => 1.0,
-            HeadKind::Svm => 0.5,
+            HeadKind::Svm | HeadKind::Ridge => 0.5,
         };
         let difference = |rows: ArrayView2<f64>| (&rows.column(1) - &rows.column(0)) * factor;
         let weights = difference(self.weights.t()).insert_axis(Axis(0));
@@ -164,7 +164,7 @@ pub(crate) fn expand(kind: HeadKind, scores: &Array2<f64>) -> Array2<f64> {
     }
     let factor = match kind {
         HeadKind::Logistic => 0.5,
-        HeadKind::Svm => 1.0,
+        HeadKind::Svm | HeadKind::Ridge => 1.0,
     };
     let mut both = Array2::zeros((scores.nrows(), 2));
     both.column_mut(0).assign(&(&scores.column(0) * -factor));

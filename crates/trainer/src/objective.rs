@@ -1,4 +1,4 @@
-//! Objectives and losses in f64, as scikit-learn writes them: `C · Σ loss + ½‖W‖²`, the bias free.
+//! Objectives and losses in f64, as scikit-learn writes them: `C · Σ wᵢ lossᵢ + ½‖W‖²`, the bias free.
 //!
 //! `scores` have one column for two classes (positive means class 1) and one per class otherwise.
 
@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::metrics::log_sum_exp;
 use crate::model::LinearModel;
-use crate::params::{ClassWeight, HeadKind};
+use crate::params::{ClassWeight, HeadParams, Loss};
 
 /// Number of linear functions a head of `classes` classes has: one for two classes, else one each.
 pub(crate) fn outputs(classes: usize) -> usize {
@@ -14,79 +14,118 @@ pub(crate) fn outputs(classes: usize) -> usize {
 }
 
 /// log(1 + eᵗ), safe for t of any size.
-pub(crate) fn softplus(t: f64) -> f64 {
+fn softplus(t: f64) -> f64 {
     t.max(0.0) + (-t.abs()).exp().ln_1p()
 }
 
-/// Sum of negative log-likelihoods in nats: binary logistic for one column of scores, multinomial otherwise.
-pub(crate) fn logistic_loss(scores: ArrayView2<f64>, labels: &[usize]) -> f64 {
-    let rows = scores.outer_iter().zip(labels);
-    if scores.ncols() == 1 {
-        rows.map(|(row, &label)| softplus(if label == 1 { -row[0] } else { row[0] })).sum()
-    } else {
-        rows.map(|(row, &label)| log_sum_exp(row.iter()) - row[label]).sum()
-    }
+/// What a head minimises on one training set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Objective<'a> {
+    head: HeadParams,
+    labels: &'a [usize],
+    classes: usize,
+    weights: Option<&'a [f64]>,
 }
 
 /// One class against the rest.
 pub(crate) struct Sides {
     /// Which rows are on the positive side.
     pub(crate) positive: Vec<bool>,
-    /// How much a positive row counts.
-    pub(crate) for_positive: f64,
-    /// How much a negative row counts.
-    pub(crate) for_negative: f64,
+    /// How much each row counts.
+    pub(crate) weight: Vec<f64>,
 }
 
-impl Sides {
-    /// Sum of the weighted hinge losses max(0, 1 − y s).
-    pub(crate) fn hinge<'a>(&self, scores: impl Iterator<Item = &'a f64>) -> f64 {
-        let loss = |(&score, &positive): (&f64, &bool)| {
-            if positive {
-                self.for_positive * (1.0 - score).max(0.0)
-            } else {
-                self.for_negative * (1.0 + score).max(0.0)
+impl<'a> Objective<'a> {
+    /// `weights`: how much each row counts, `None` for all the same.
+    pub(crate) fn new(head: &HeadParams, labels: &'a [usize], classes: usize, weights: Option<&'a [f64]>) -> Self {
+        Self { head: *head, labels, classes, weights }
+    }
+
+    /// How much a row counts by itself, whatever its class.
+    fn own_weight(&self, row: usize) -> f64 {
+        self.weights.map_or(1.0, |weights| weights[row])
+    }
+
+    /// How much each row counts, and what that is multiplied by where the row is on the negative and on the positive side of each
+    /// output.
+    pub(crate) fn row_and_side_weights(&self) -> (Vec<f64>, Vec<[f64; 2]>) {
+        let outputs = outputs(self.classes);
+        if self.head.loss() == Loss::Logistic {
+            return (self.row_weights(), vec![[1.0; 2]; outputs]);
+        }
+        let own = (0..self.labels.len()).map(|row| self.own_weight(row)).collect();
+        (own, (0..outputs).map(|output| self.side_weights(output)).collect())
+    }
+
+    /// What the weight of a row is multiplied by where it is on the negative and on the positive side of an output. Balanced:
+    /// n / (2 · rows of the side), with rows counted by their weights.
+    fn side_weights(&self, output: usize) -> [f64; 2] {
+        if self.head.class_weight == ClassWeight::None {
+            return [1.0; 2];
+        }
+        let mut counts = [0.0; 2];
+        for (row, &label) in self.labels.iter().enumerate() {
+            counts[usize::from(label == self.positive_class(output))] += self.own_weight(row);
+        }
+        let half = 0.5 * (counts[0] + counts[1]);
+        counts.map(|count| half / count)
+    }
+
+    /// The class that an output says yes to.
+    fn positive_class(&self, output: usize) -> usize {
+        if outputs(self.classes) == 1 { 1 } else { output }
+    }
+
+    /// How much each row counts in a loss of all classes together. Balanced: n / (k · n_c), with rows counted by their weights.
+    pub(crate) fn row_weights(&self) -> Vec<f64> {
+        let rows = 0..self.labels.len();
+        let own = rows.clone().map(|row| self.own_weight(row));
+        match self.head.class_weight {
+            ClassWeight::None => own.collect(),
+            ClassWeight::Balanced => {
+                let mut counts = vec![0.0; self.classes];
+                rows.for_each(|row| counts[self.labels[row]] += self.own_weight(row));
+                let share = counts.iter().sum::<f64>() / self.classes as f64;
+                own.zip(self.labels).map(|(own, &label)| own * share / counts[label]).collect()
+            }
+        }
+    }
+
+    /// The two sides of one output.
+    pub(crate) fn sides(&self, output: usize) -> Sides {
+        let (class, factors) = (self.positive_class(output), self.side_weights(output));
+        let positive: Vec<bool> = self.labels.iter().map(|&label| label == class).collect();
+        let weight = |(row, &side): (usize, &bool)| self.own_weight(row) * factors[usize::from(side)];
+        let weight = positive.iter().enumerate().map(weight).collect();
+        Sides { positive, weight }
+    }
+
+    /// The objective from scores and weights (outputs × features).
+    pub(crate) fn value(&self, scores: ArrayView2<f64>, weights: &Array2<f64>, c: f64) -> f64 {
+        let loss: f64 = match self.head.loss() {
+            Loss::Logistic => self.logistic_loss(scores),
+            loss => {
+                let margin = |score: &f64, positive: bool| if positive { *score } else { -score };
+                let of_output = |output: usize| -> f64 {
+                    let sides = self.sides(output);
+                    let rows = scores.column(output).into_iter().zip(sides.positive).zip(sides.weight);
+                    rows.map(|((score, positive), weight)| weight * loss.of_margin(margin(score, positive))).sum()
+                };
+                (0..scores.ncols()).map(of_output).sum()
             }
         };
-        scores.zip(&self.positive).map(loss).sum()
+        c * loss + 0.5 * weights.iter().map(|weight| weight * weight).sum::<f64>()
     }
-}
 
-/// The two sides of output `output` of an SVM.
-pub(crate) fn hinge_sides(labels: &[usize], outputs: usize, output: usize, class_weight: ClassWeight) -> Sides {
-    let class = if outputs == 1 { 1 } else { output };
-    let positive: Vec<bool> = labels.iter().map(|&label| label == class).collect();
-    let count = positive.iter().filter(|side| **side).count() as f64;
-    let n = labels.len() as f64;
-    let (for_positive, for_negative) = match class_weight {
-        ClassWeight::None => (1.0, 1.0),
-        ClassWeight::Balanced => (n / (2.0 * count), n / (2.0 * (n - count))),
-    };
-    Sides { positive, for_positive, for_negative }
-}
-
-/// Sum of the hinge losses over outputs and rows.
-pub(crate) fn hinge_loss(scores: ArrayView2<f64>, labels: &[usize], class_weight: ClassWeight) -> f64 {
-    let outputs = scores.ncols();
-    (0..outputs)
-        .map(|output| hinge_sides(labels, outputs, output, class_weight).hinge(scores.column(output).iter()))
-        .sum()
-}
-
-/// The objective from scores and weights (outputs × features) of one head.
-pub(crate) fn from_scores(
-    kind: HeadKind,
-    scores: ArrayView2<f64>,
-    weights: &Array2<f64>,
-    labels: &[usize],
-    c: f64,
-    class_weight: ClassWeight,
-) -> f64 {
-    let loss = match kind {
-        HeadKind::Logistic => logistic_loss(scores, labels),
-        HeadKind::Svm => hinge_loss(scores, labels, class_weight),
-    };
-    c * loss + 0.5 * weights.iter().map(|weight| weight * weight).sum::<f64>()
+    /// Sum of weighted negative log-likelihoods in nats: binary logistic for one column of scores, multinomial otherwise.
+    fn logistic_loss(&self, scores: ArrayView2<f64>) -> f64 {
+        let rows = scores.outer_iter().zip(self.labels).zip(self.row_weights());
+        if scores.ncols() == 1 {
+            rows.map(|((row, &label), weight)| weight * softplus(if label == 1 { -row[0] } else { row[0] })).sum()
+        } else {
+            rows.map(|((row, &label), weight)| weight * (log_sum_exp(row.iter()) - row[label])).sum()
+        }
+    }
 }
 
 /// The objective that `model` has on raw features x (n × d), at its own C.
@@ -101,7 +140,7 @@ pub fn objective(
     model: &LinearModel,
     features: ArrayView2<f32>,
     labels: &[usize],
-    class_weight: ClassWeight,
+    head: &HeadParams,
 ) -> Result<f64, crate::Error> {
     if labels.len() != features.nrows() {
         return Err(crate::Error::Length { what: "the labels array", got: labels.len(), rows: features.nrows() });
@@ -109,31 +148,43 @@ pub fn objective(
     crate::samples::check_labels(labels, model.classes().len())?;
     let scores = model.decision(features)?;
     let (weights, scores) = model.collapse(&scores);
-    Ok(from_scores(model.kind(), scores.view(), &weights, labels, model.c(), class_weight))
+    Ok(Objective::new(head, labels, model.classes().len(), None).value(scores.view(), &weights, model.c()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::HeadKind;
     use ndarray::array;
+
+    fn loss(kind: HeadKind, class_weight: ClassWeight, scores: Array2<f64>, labels: &[usize]) -> f64 {
+        let head = HeadParams { class_weight, ..HeadParams::new(kind) };
+        let classes = scores.ncols().max(2);
+        Objective::new(&head, labels, classes, None).value(scores.view(), &Array2::zeros((1, 1)), 1.0)
+    }
 
     #[test]
     fn losses_by_hand() {
         assert!((softplus(0.0) - 2f64.ln()).abs() < 1e-15);
         assert_eq!(softplus(1e4), 1e4);
         assert_eq!(softplus(-1e4), 0.0);
-        let two = logistic_loss(array![[0.3], [-2.0]].view(), &[1, 0]);
+        let two = loss(HeadKind::Logistic, ClassWeight::None, array![[0.3], [-2.0]], &[1, 0]);
         assert!((two - ((1.0 + (-0.3f64).exp()).ln() + (1.0 + (-2.0f64).exp()).ln())).abs() < 1e-12);
-        // A binary model is the multinomial one with the scores shared out over both classes.
-        let both = logistic_loss(array![[-0.15, 0.15], [1.0, -1.0]].view(), &[1, 0]);
+        // A third class that no row could be of leaves the binary model, with the scores shared out over both classes.
+        let both = loss(HeadKind::Logistic, ClassWeight::None, array![[-0.15, 0.15, -1e9], [1.0, -1.0, -1e9]], &[1, 0]);
         assert!((two - both).abs() < 1e-12);
+        // One row of class 1 weighs 3/2, two of class 0 3/4 each.
+        let scores = array![[0.5], [2.0], [-3.0]];
+        let balanced = loss(HeadKind::Logistic, ClassWeight::Balanced, scores, &[1, 0, 0]);
+        assert!((balanced - (1.5 * softplus(-0.5) + 0.75 * (softplus(2.0) + softplus(-3.0)))).abs() < 1e-12);
     }
 
     #[test]
     fn hinge_by_hand() {
-        assert_eq!(hinge_loss(array![[0.5], [2.0], [-3.0]].view(), &[1, 0, 0], ClassWeight::None), 0.5 + 3.0);
+        let scores = || array![[0.5], [2.0], [-3.0]];
+        assert_eq!(loss(HeadKind::Svm, ClassWeight::None, scores(), &[1, 0, 0]), 0.5 + 3.0);
         // One positive row weighs 3/2, two negative ones 3/4 each.
-        let balanced = hinge_loss(array![[0.5], [2.0], [-3.0]].view(), &[1, 0, 0], ClassWeight::Balanced);
+        let balanced = loss(HeadKind::Svm, ClassWeight::Balanced, scores(), &[1, 0, 0]);
         assert!((balanced - (1.5 * 0.5 + 0.75 * 3.0)).abs() < 1e-15);
     }
 }

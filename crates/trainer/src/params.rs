@@ -11,8 +11,10 @@ use crate::Error;
 pub enum HeadKind {
     /// L2-regularised logistic regression: binary for two classes, multinomial otherwise.
     Logistic,
-    /// Linear support vector machine with hinge loss, one against the rest.
+    /// Linear support vector machine, one against the rest.
     Svm,
+    /// Ridge classifier: least squares on targets of ±1, one against the rest.
+    Ridge,
 }
 
 impl HeadKind {
@@ -21,6 +23,7 @@ impl HeadKind {
         match self {
             Self::Logistic => "logistic",
             Self::Svm => "svm",
+            Self::Ridge => "ridge",
         }
     }
 
@@ -43,7 +46,12 @@ impl std::str::FromStr for HeadKind {
         match text {
             "logistic" => Ok(Self::Logistic),
             "svm" => Ok(Self::Svm),
-            _ => Err(Error::Parameter { name: "--head", value: format!("'{text}'"), wanted: "choose logistic or svm" }),
+            "ridge" => Ok(Self::Ridge),
+            _ => Err(Error::Parameter {
+                name: "--head",
+                value: format!("'{text}'"),
+                wanted: "choose logistic, svm or ridge",
+            }),
         }
     }
 }
@@ -55,22 +63,67 @@ pub enum ClassWeight {
     /// Every row counts the same.
     #[default]
     None,
-    /// Both sides of a one-against-the-rest problem count the same in total: a row weighs n / (2 · rows of its side), as in
-    /// scikit-learn's `OneVsRestClassifier(SVC(class_weight="balanced"))`. With two classes that is n / (k · n_c).
+    /// All classes count the same in total. Logistic: a row weighs n / (k · n_c), as in scikit-learn's
+    /// `LogisticRegression(class_weight="balanced")`. SVM: both sides of a one-against-the-rest problem count the same, a row
+    /// weighs n / (2 · rows of its side), as in `OneVsRestClassifier(SVC(class_weight="balanced"))`; with two classes it's the
+    /// same.
     Balanced,
+}
+
+/// What an SVM pays for a row whose score on its own side is m.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SvmLoss {
+    /// max(0, 1 − m), libsvm's and scikit-learn's `SVC`.
+    #[default]
+    Hinge,
+    /// max(0, 1 − m)², the default of liblinear and scikit-learn's `LinearSVC`.
+    SquaredHinge,
+}
+
+impl std::str::FromStr for SvmLoss {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "hinge" => Ok(Self::Hinge),
+            "squared-hinge" => Ok(Self::SquaredHinge),
+            _ => Err(Error::Parameter {
+                name: "--loss",
+                value: format!("'{text}'"),
+                wanted: "choose hinge or squared-hinge",
+            }),
+        }
+    }
 }
 
 /// Which implementation solves the problem. Both minimise the same function and are judged by the same certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineChoice {
-    /// The fastest. Logistic: linfa-logistic, finished by Newton steps. SVM: sequential minimal optimisation on one Gram matrix for
-    /// all classes and C, relieved by an interior-point method where C is large.
+    /// headstart's own. Logistic: preconditioned L-BFGS, finished by Newton steps. SVM: sequential minimal optimisation on one
+    /// Gram matrix for all classes and C, relieved by an interior-point method where C is large.
     #[default]
     Default,
     /// linfa alone, for comparison: linfa-logistic and linfa-svm. Their results can be far from the optimum, or take very long,
     /// for large C; the certificate tells.
     Linfa,
+}
+
+impl std::str::FromStr for ClassWeight {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "none" => Ok(Self::None),
+            "balanced" => Ok(Self::Balanced),
+            _ => Err(Error::Parameter {
+                name: "--class-weight",
+                value: format!("'{text}'"),
+                wanted: "choose none or balanced",
+            }),
+        }
+    }
 }
 
 impl std::str::FromStr for EngineChoice {
@@ -85,6 +138,108 @@ impl std::str::FromStr for EngineChoice {
                 value: format!("'{text}'"),
                 wanted: "choose default or linfa",
             }),
+        }
+    }
+}
+
+/// Bound on the certificate unless another is asked for: relative error of the weights, or relative duality gap.
+pub const DEFAULT_TOLERANCE: f64 = 1e-4;
+
+/// What is fitted, apart from C and the data.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeadParams {
+    /// What kind of classifier.
+    pub kind: HeadKind,
+    /// What an SVM pays for rows within the margin; other heads have one loss each.
+    pub svm_loss: SvmLoss,
+    /// Which implementation solves it.
+    pub engine: EngineChoice,
+    /// How much rows count, by class.
+    pub class_weight: ClassWeight,
+    /// What the certificate of each fit has to reach; see [`crate::Measure`].
+    pub tolerance: f64,
+}
+
+impl HeadParams {
+    /// The default engine and tolerance, all rows of equal weight.
+    pub fn new(kind: HeadKind) -> Self {
+        Self {
+            kind,
+            svm_loss: SvmLoss::Hinge,
+            engine: EngineChoice::Default,
+            class_weight: ClassWeight::None,
+            tolerance: DEFAULT_TOLERANCE,
+        }
+    }
+
+    /// The loss of one row.
+    pub(crate) fn loss(&self) -> Loss {
+        match self.kind {
+            HeadKind::Logistic => Loss::Logistic,
+            HeadKind::Svm => match self.svm_loss {
+                SvmLoss::Hinge => Loss::Hinge,
+                SvmLoss::SquaredHinge => Loss::SquaredHinge,
+            },
+            HeadKind::Ridge => Loss::Squared,
+        }
+    }
+
+    /// The same, if it can be fitted.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] or [`Error::LinfaWeights`].
+    pub fn check(self) -> Result<Self, Error> {
+        self.verify()?;
+        Ok(self)
+    }
+
+    /// Refuses what cannot be fitted.
+    pub(crate) fn verify(&self) -> Result<(), Error> {
+        if !(self.tolerance > 0.0 && self.tolerance < 1.0) {
+            let value = self.tolerance.to_string();
+            return Err(Error::Parameter { name: "--tol", value, wanted: "give a number between 0 and 1, e.g. 1e-4" });
+        }
+        if self.engine == EngineChoice::Linfa {
+            if self.loss() == Loss::Logistic && self.class_weight != ClassWeight::None {
+                return Err(Error::LinfaWeights);
+            }
+            if matches!(self.loss(), Loss::SquaredHinge | Loss::Squared) {
+                let value = "linfa".into();
+                let wanted = "linfa has logistic heads and SVMs with hinge loss; use --engine default for others";
+                return Err(Error::Parameter { name: "--engine", value, wanted });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<HeadKind> for HeadParams {
+    fn from(kind: HeadKind) -> Self {
+        Self::new(kind)
+    }
+}
+
+/// What a row costs for its scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Negative log-likelihood of the true class, of all classes together.
+    Logistic,
+    /// max(0, 1 − m), for each class against the rest.
+    Hinge,
+    /// max(0, 1 − m)², for each class against the rest.
+    SquaredHinge,
+    /// (1 − m)², for each class against the rest: least squares on targets of ±1.
+    Squared,
+}
+
+impl Loss {
+    /// The loss of a row whose score on its own side is `margin`, where each class stands against the rest.
+    pub(crate) fn of_margin(self, margin: f64) -> f64 {
+        match self {
+            Self::Logistic => (-margin).max(0.0) + (-margin.abs()).exp().ln_1p(),
+            Self::Hinge => (1.0 - margin).max(0.0),
+            Self::SquaredHinge => (1.0 - margin).max(0.0).powi(2),
+            Self::Squared => (1.0 - margin).powi(2),
         }
     }
 }
@@ -108,25 +263,21 @@ pub struct TrainParams(TrainValidParams);
 /// What to train, known to be sensible.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainValidParams {
-    kind: HeadKind,
+    head: HeadParams,
     cs: Vec<f64>,
     validation: Validation,
     standardize: bool,
-    class_weight: ClassWeight,
-    engine: EngineChoice,
     seed: u64,
 }
 
 impl TrainParams {
-    /// C = 1, five folds, seed 0, features as they are, all rows of equal weight.
-    pub fn new(kind: HeadKind) -> Self {
+    /// C = 1, five folds, seed 0, features as they are. A [`HeadKind`] will do for the head.
+    pub fn new(head: impl Into<HeadParams>) -> Self {
         Self(TrainValidParams {
-            kind,
+            head: head.into(),
             cs: vec![1.0],
             validation: Validation::KFold(5),
             standardize: false,
-            class_weight: ClassWeight::None,
-            engine: EngineChoice::Default,
             seed: 0,
         })
     }
@@ -153,18 +304,6 @@ impl TrainParams {
         self
     }
 
-    /// How much rows count, by class.
-    pub fn class_weight(mut self, class_weight: ClassWeight) -> Self {
-        self.0.class_weight = class_weight;
-        self
-    }
-
-    /// Which implementation solves it.
-    pub fn engine(mut self, engine: EngineChoice) -> Self {
-        self.0.engine = engine;
-        self
-    }
-
     /// Seed of the folds.
     pub fn seed(mut self, seed: u64) -> Self {
         self.0.seed = seed;
@@ -173,9 +312,9 @@ impl TrainParams {
 }
 
 impl TrainValidParams {
-    /// What kind of head.
-    pub fn kind(&self) -> HeadKind {
-        self.kind
+    /// What is fitted.
+    pub fn head(&self) -> &HeadParams {
+        &self.head
     }
 
     /// Candidates for C, ascending, each once.
@@ -191,16 +330,6 @@ impl TrainValidParams {
     /// Whether features are standardised.
     pub fn standardize(&self) -> bool {
         self.standardize
-    }
-
-    /// How much rows count, by class.
-    pub fn class_weight(&self) -> ClassWeight {
-        self.class_weight
-    }
-
-    /// Which implementation solves it.
-    pub fn engine(&self) -> EngineChoice {
-        self.engine
     }
 
     /// Seed of the folds.
@@ -232,7 +361,7 @@ impl TrainValidParams {
                 wanted: "choosing among several needs --cv or --split",
             });
         }
-        check_class_weight(self.kind, self.class_weight)
+        self.head.verify()
     }
 }
 
@@ -242,14 +371,6 @@ pub(crate) fn check_validation(validation: &Validation) -> Result<(), Error> {
         Validation::KFold(folds) if *folds < 2 => {
             Err(Error::Parameter { name: "--cv", value: folds.to_string(), wanted: "use at least 2 folds" })
         }
-        _ => Ok(()),
-    }
-}
-
-/// Refuses class weights where the engine has none.
-pub(crate) fn check_class_weight(kind: HeadKind, class_weight: ClassWeight) -> Result<(), Error> {
-    match (kind, class_weight) {
-        (HeadKind::Logistic, ClassWeight::Balanced) => Err(Error::ClassWeightLogistic),
         _ => Ok(()),
     }
 }
@@ -288,8 +409,13 @@ mod tests {
         assert!(message(logistic.clone().cs([])).contains("empty"));
         assert!(message(logistic.clone().validation(Validation::KFold(1))).contains("--cv is 1"));
         assert!(message(logistic.clone().cs([1.0, 2.0]).validation(Validation::None)).contains("--cv or --split"));
-        assert!(message(logistic.class_weight(ClassWeight::Balanced)).contains("logistic"));
-        assert!("forest".parse::<HeadKind>().unwrap_err().to_string().contains("logistic or svm"));
+        let mut head = HeadParams::new(HeadKind::Logistic);
+        assert!(message(TrainParams::new(HeadParams { tolerance: 0.0, ..head })).contains("--tol is 0"));
+        head.class_weight = ClassWeight::Balanced;
+        assert!(head.check().is_ok());
+        head.engine = EngineChoice::Linfa;
+        assert!(message(TrainParams::new(head)).contains("linfa-logistic"));
+        assert!("forest".parse::<HeadKind>().unwrap_err().to_string().contains("logistic, svm or ridge"));
         assert!("fast".parse::<EngineChoice>().unwrap_err().to_string().contains("default or linfa"));
     }
 }

@@ -12,8 +12,7 @@ use crate::engine::{Problem, Solution, engine};
 use crate::folds::stratified_folds;
 use crate::metrics::{Metrics, argmax_rows, log_losses};
 use crate::model::{LinearModel, expand};
-use crate::objective::from_scores;
-use crate::params::{ClassWeight, EngineChoice, HeadKind, Validation, check_class_weight, check_cs, check_validation};
+use crate::params::{HeadParams, Validation, check_cs, check_validation};
 use crate::reduction::Design;
 use crate::samples::Samples;
 use crate::selection::{CrossValidation, FoldScore, Scheme};
@@ -181,59 +180,51 @@ impl<'a> Prepared<'a> {
     /// Parameters that make no sense, [`Error::Split`] if there are no folds, and the solvers' own.
     pub fn cross_validate(
         &self,
-        kind: HeadKind,
-        choice: EngineChoice,
+        head: &HeadParams,
         cs: &[f64],
-        class_weight: ClassWeight,
         done: &(dyn Fn() + Sync),
     ) -> Result<CrossValidation, Error> {
         check_cs(cs)?;
-        check_class_weight(kind, class_weight)?;
+        head.verify()?;
         // All rows: it would be no use to find out at the refit.
-        engine(kind, choice).check_rows(self.train.len())?;
+        engine(head).check_rows(self.train.len())?;
         if self.splits.is_empty() {
             return Err(Error::Split("cross-validation needs folds or validation rows".into()));
         }
         let started = Instant::now();
         let scores: Vec<Vec<FoldScore>> = (0..self.splits.len())
             .into_par_iter()
-            .map(|fold| self.score_fold(fold, kind, choice, cs, class_weight, done))
+            .map(|fold| self.score_fold(fold, head, cs, done))
             .collect::<Result<_, _>>()?;
         let truth: Vec<usize> =
             self.splits.iter().flat_map(|split| split.test.iter().map(|&row| self.samples.labels[row])).collect();
         let seconds = started.elapsed().as_secs_f64();
-        Ok(CrossValidation::new(kind, self.scheme, self.seed, self.samples.classes, cs, &scores, &truth, seconds))
+        Ok(CrossValidation::new(head.kind, self.scheme, self.seed, self.samples.classes, cs, &scores, &truth, seconds))
     }
 
     /// Fits a head on all training rows.
     ///
     /// # Errors
     /// Parameters that make no sense, and the solvers' own.
-    pub fn fit(
-        &self,
-        kind: HeadKind,
-        choice: EngineChoice,
-        c: f64,
-        class_weight: ClassWeight,
-    ) -> Result<Fitted, Error> {
+    pub fn fit(&self, head: &HeadParams, c: f64) -> Result<Fitted, Error> {
         check_cs(&[c])?;
-        check_class_weight(kind, class_weight)?;
-        // All rows: it would be no use to find out at the refit.
-        engine(kind, choice).check_rows(self.train.len())?;
+        head.verify()?;
+        let engine = engine(head);
+        engine.check_rows(self.train.len())?;
         let started = Instant::now();
-        let labels = self.labels(&self.train);
-        let problem = self.problem(self.full.train.view(), &labels, class_weight);
-        let engine = engine(kind, choice);
+        let (labels, weights) = (self.labels(&self.train), self.weights(&self.train));
+        let problem = self.problem(self.full.train.view(), &labels, weights.as_deref(), head);
         let solution = engine.fit(&problem, self.full.solver_c(c))?;
-        let objective = outer_objective(kind, &problem, &self.full, &solution, c, class_weight);
+        let objective = outer_objective(&problem, &self.full, &solution, c);
         let (weights, bias) = self.full.to_raw(self.samples.features, &solution.weights, &solution.bias);
-        let model = LinearModel::from_outputs(kind, self.samples.classes, weights, bias, c)
+        let model = LinearModel::from_outputs(head.kind, self.samples.classes, weights, bias, c)
             .map_err(|reason| Error::Solver { engine: engine.name(), c, reason })?;
         if !solution.certificate.converged {
             tracing::warn!(
                 c,
                 bound = solution.certificate.value,
-                "the {kind} head did not converge: its weights may be far from the optimum; standardize or use a smaller C"
+                "the {} head did not converge: its weights may be far from the optimum; standardize or use a smaller C",
+                head.kind
             );
         }
         let report = FitReport {
@@ -260,13 +251,18 @@ impl<'a> Prepared<'a> {
         rows.iter().map(|&row| self.samples.labels[row]).collect()
     }
 
+    fn weights(&self, rows: &[usize]) -> Option<Vec<f64>> {
+        self.samples.weights.map(|weights| rows.iter().map(|&row| weights[row]).collect())
+    }
+
     fn problem<'p>(
         &self,
         features: ArrayView2<'p, f64>,
         labels: &'p [usize],
-        class_weight: ClassWeight,
+        weights: Option<&'p [f64]>,
+        head: &HeadParams,
     ) -> Problem<'p> {
-        Problem { features, labels, classes: self.samples.classes.len(), class_weight }
+        Problem { features, labels, classes: self.samples.classes.len(), weights, head: *head }
     }
 
     fn fold_data(&self, fold: usize) -> Result<FoldData<'_>, Error> {
@@ -297,23 +293,22 @@ impl<'a> Prepared<'a> {
     fn score_fold(
         &self,
         fold: usize,
-        kind: HeadKind,
-        choice: EngineChoice,
+        head: &HeadParams,
         cs: &[f64],
-        class_weight: ClassWeight,
         done: &(dyn Fn() + Sync),
     ) -> Result<Vec<FoldScore>, Error> {
         let data = self.fold_data(fold)?;
         let (train, test, design) = data.parts();
         let (train_labels, test_labels) = (self.labels(&self.splits[fold].train), self.labels(&self.splits[fold].test));
-        let problem = self.problem(train, &train_labels, class_weight);
+        let train_weights = self.weights(&self.splits[fold].train);
+        let problem = self.problem(train, &train_labels, train_weights.as_deref(), head);
         let inner: Vec<f64> = cs.iter().map(|&c| design.solver_c(c)).collect();
-        let solutions = engine(kind, choice).fit_path(&problem, &inner, done)?;
+        let solutions = engine(head).fit_path(&problem, &inner, done)?;
         let score = |(solution, &c): (Solution, &f64)| {
-            let scores = expand(kind, &scores(test, &solution.weights, &solution.bias));
+            let scores = expand(head.kind, &scores(test, &solution.weights, &solution.bias));
             FoldScore {
-                objective: outer_objective(kind, &problem, design, &solution, c, class_weight),
-                log_losses: kind.is_probabilistic().then(|| log_losses(scores.view(), &test_labels)),
+                objective: outer_objective(&problem, design, &solution, c),
+                log_losses: head.kind.is_probabilistic().then(|| log_losses(scores.view(), &test_labels)),
                 predicted: argmax_rows(scores.view()),
                 certificate: solution.certificate,
                 iterations: solution.iterations,
@@ -328,17 +323,10 @@ fn scores(features: ArrayView2<f64>, weights: &Array2<f64>, bias: &Array1<f64>) 
 }
 
 /// The objective of a solution in terms of the features' own coordinates.
-fn outer_objective(
-    kind: HeadKind,
-    problem: &Problem,
-    design: &Design,
-    solution: &Solution,
-    c: f64,
-    class_weight: ClassWeight,
-) -> f64 {
+fn outer_objective(problem: &Problem, design: &Design, solution: &Solution, c: f64) -> f64 {
     let scores = scores(problem.features, &solution.weights, &solution.bias);
-    let inner = design.solver_c(c);
-    design.outer_objective(from_scores(kind, scores.view(), &solution.weights, problem.labels, inner, class_weight))
+    let inner = problem.objective().value(scores.view(), &solution.weights, design.solver_c(c));
+    design.outer_objective(inner)
 }
 
 /// The fixed split that validates the given rows.

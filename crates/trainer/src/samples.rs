@@ -20,6 +20,8 @@ pub struct Samples<'a> {
     /// Which rows count in validation scores: the un-augmented views. `None`: all. Without this, the views of one image would be
     /// counted as independent and every interval would come out too narrow.
     pub scored: Option<&'a [bool]>,
+    /// How much each row counts in the fit, positive; `None`: all the same. Scores count rows, not weights.
+    pub weights: Option<&'a [f64]>,
 }
 
 impl<'a> Samples<'a> {
@@ -54,6 +56,12 @@ impl<'a> Samples<'a> {
         check_length("the groups array", self.groups.len(), rows)?;
         if let Some(scored) = self.scored {
             check_length("the array of scored rows", scored.len(), rows)?;
+        }
+        if let Some(weights) = self.weights {
+            check_length("the array of sample weights", weights.len(), rows)?;
+            if let Some(row) = weights.iter().position(|weight| !(weight.is_finite() && *weight > 0.0)) {
+                return Err(Error::Weight { row, value: weights[row] });
+            }
         }
         check_labels(self.labels, self.classes.len())?;
         let mut names = HashSet::new();
@@ -119,7 +127,7 @@ mod tests {
     }
 
     fn check(features: &Array2<f32>, labels: &[usize], groups: &[usize], classes: &[String]) -> String {
-        let samples = Samples { features: features.view(), labels, groups, classes, scored: None };
+        let samples = Samples { features: features.view(), labels, groups, classes, scored: None, weights: None };
         match samples.check().and_then(|()| samples.check_classes(&(0..samples.len()).collect::<Vec<_>>(), "")) {
             Ok(()) => "ok".into(),
             Err(error) => error.to_string(),

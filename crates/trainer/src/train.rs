@@ -7,7 +7,7 @@ use crate::engine::engine;
 use crate::head::{Head, Source, TrainingSummary};
 use crate::metrics::Metrics;
 use crate::model::LinearModel;
-use crate::params::{ClassWeight, EngineChoice, HeadKind, TrainValidParams, check_cs};
+use crate::params::{HeadParams, TrainValidParams, check_cs};
 use crate::prepared::{Counter, FitReport, Prepared};
 use crate::samples::Samples;
 use crate::selection::CrossValidation;
@@ -77,7 +77,7 @@ pub fn train(
 ) -> Result<Outcome, Error> {
     progress(Progress::Preparing);
     let prepared = Prepared::new(samples, params.validation(), params.standardize(), params.seed())?;
-    train_prepared(&prepared, params.kind(), params.engine(), params.cs(), params.class_weight(), progress)
+    train_prepared(&prepared, params.head(), params.cs(), progress)
 }
 
 /// [`train()`] on samples made ready before, for several heads on one layer.
@@ -86,10 +86,8 @@ pub fn train(
 /// See [`Prepared::cross_validate`] and [`Prepared::fit`]; without validation, anything but a single C.
 pub fn train_prepared(
     prepared: &Prepared,
-    kind: HeadKind,
-    choice: EngineChoice,
+    head: &HeadParams,
     cs: &[f64],
-    class_weight: ClassWeight,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, Error> {
     check_cs(cs)?;
@@ -98,11 +96,11 @@ pub fn train_prepared(
     let selection = match (prepared.folds(), cs) {
         (0, [_]) => None,
         (0, _) => return Err(Error::Split(format!("{} values of C, but no rows to compare them on", cs.len()))),
-        _ => Some(prepared.cross_validate(kind, choice, cs, class_weight, &|| counter.step())?),
+        _ => Some(prepared.cross_validate(head, cs, &|| counter.step())?),
     };
     let c = selection.as_ref().map_or(cs[0], |selection| selection.best().c);
     progress(Progress::Refit);
-    let fitted = prepared.fit(kind, choice, c, class_weight)?;
+    let fitted = prepared.fit(head, c)?;
 
     let mut warnings = selection.as_ref().map(CrossValidation::warnings).unwrap_or_default();
     if !fitted.report.certificate.converged {
@@ -114,11 +112,11 @@ pub fn train_prepared(
     let training_metrics = prepared.training_metrics(&fitted.model)?;
     let training = TrainingSummary {
         tool_version: env!("CARGO_PKG_VERSION").into(),
-        engine: engine(kind, choice).name().into(),
+        engine: engine(head).name().into(),
         n: prepared.train_rows(),
         class_counts: prepared.class_counts(),
         standardize: prepared.standardize(),
-        class_weight,
+        class_weight: head.class_weight,
         seed: prepared.seed(),
         scheme: prepared.scheme(),
         folds: prepared.folds(),

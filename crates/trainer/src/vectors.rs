@@ -147,6 +147,7 @@ impl Vectors {
             groups: &self.groups,
             classes: &self.classes,
             scored: Some(&self.scored),
+            weights: None,
         }
     }
 

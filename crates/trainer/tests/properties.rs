@@ -1,8 +1,8 @@
 //! What must hold for heads on any data: symmetries of the problem, determinism, honest validation.
 
 use headstart_trainer::{
-    ClassWeight, EngineChoice, Error, Fitted, HeadKind, LinearModel, ParamGuard, Prepared, Samples, Scheme,
-    TrainParams, Validation, evaluate, train,
+    Error, Fitted, HeadKind, LinearModel, ParamGuard, Prepared, Samples, Scheme, TrainParams, Validation, evaluate,
+    train,
 };
 use ndarray::{Array2, Axis, concatenate};
 use proptest::prelude::*;
@@ -34,11 +34,9 @@ fn names(count: usize) -> Vec<String> {
 
 fn fit(x: &Array2<f32>, y: &[usize], kind: HeadKind, c: f64) -> Fitted {
     let (classes, groups) = (names(y.iter().max().unwrap() + 1), (0..y.len()).collect::<Vec<_>>());
-    let samples = Samples { features: x.view(), labels: y, groups: &groups, classes: &classes, scored: None };
-    let fitted = Prepared::new(samples, &Validation::None, false, 0)
-        .unwrap()
-        .fit(kind, EngineChoice::Default, c, ClassWeight::None)
-        .unwrap();
+    let samples =
+        Samples { features: x.view(), labels: y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let fitted = Prepared::new(samples, &Validation::None, false, 0).unwrap().fit(&kind.into(), c).unwrap();
     assert!(fitted.report.certificate.converged, "{:?}", fitted.report);
     fitted
 }
@@ -135,7 +133,8 @@ fn fingerprint(threads: usize, kind: HeadKind, columns: usize, standardize: bool
     pool.install(|| {
         let (x, y) = clusters(90, columns, 3, 2);
         let (classes, groups) = (names(3), (0..90).collect::<Vec<_>>());
-        let samples = Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None };
+        let samples =
+            Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
         let params = TrainParams::new(kind).cs([0.001, 0.1, 100.0]).standardize(standardize).seed(3).check().unwrap();
         let outcome = train(samples, &params, &|_| ()).unwrap();
         let mut selection = outcome.selection.unwrap();
@@ -168,10 +167,11 @@ fn standardisation_is_folded_into_the_weights() {
         let deviation = x.mapv(f64::from).std_axis(Axis(0), 0.0).mapv(|value| if value == 0.0 { 1.0 } else { value });
         let ready = ((x.mapv(f64::from) - &mean) / &deviation).mapv(|value| value as f32);
         let (classes, groups) = (names(3), (0..60).collect::<Vec<_>>());
-        let samples = Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None };
+        let samples =
+            Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
         for kind in KINDS {
             let prepared = Prepared::new(samples, &Validation::None, true, 0).unwrap();
-            let inside = prepared.fit(kind, EngineChoice::Default, 0.05, ClassWeight::None).unwrap();
+            let inside = prepared.fit(&kind.into(), 0.05).unwrap();
             let outside = fit(&ready, &y, kind, 0.05);
             assert!((inside.report.objective / outside.report.objective - 1.0).abs() < 2e-4);
             let (a, b) = (inside.model.decision(x.view()).unwrap(), outside.model.decision(ready.view()).unwrap());
@@ -195,8 +195,14 @@ fn nothing_leaks_from_the_held_out_rows() {
     let classes = names(2);
     for standardize in [false, true] {
         for kind in KINDS {
-            let samples =
-                Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: Some(&first) };
+            let samples = Samples {
+                features: x.view(),
+                labels: &y,
+                groups: &groups,
+                classes: &classes,
+                scored: Some(&first),
+                weights: None,
+            };
             let params = TrainParams::new(kind).cs([1.0]).standardize(standardize).check().unwrap();
             let outcome = train(samples, &params, &|_| ()).unwrap();
             let found = outcome.selection.unwrap();
@@ -216,7 +222,8 @@ fn nothing_leaks_from_the_held_out_rows() {
 fn a_fixed_split_trains_on_the_training_rows_alone() {
     let (x, y) = clusters(60, 100, 3, 5);
     let (classes, groups) = (names(3), (0..60).collect::<Vec<_>>());
-    let samples = Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None };
+    let samples =
+        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
     let held_out: Vec<usize> = (40..60).collect();
     for standardize in [false, true] {
         let params = TrainParams::new(HeadKind::Logistic)
@@ -237,20 +244,13 @@ fn a_fixed_split_trains_on_the_training_rows_alone() {
 fn one_reduction_serves_two_heads() {
     let (x, y) = clusters(60, 100, 2, 6);
     let (classes, groups) = (names(2), (0..60).collect::<Vec<_>>());
-    let samples = Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None };
+    let samples =
+        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
     let prepared = Prepared::new(samples, &Validation::KFold(5), true, 1).unwrap();
     for kind in KINDS {
         let params = TrainParams::new(kind).cs([0.01, 1.0]).standardize(true).seed(1).check().unwrap();
         let alone = train(samples, &params, &|_| ()).unwrap();
-        let shared = headstart_trainer::train_prepared(
-            &prepared,
-            kind,
-            params.engine(),
-            params.cs(),
-            ClassWeight::None,
-            &|_| (),
-        )
-        .unwrap();
+        let shared = headstart_trainer::train_prepared(&prepared, params.head(), params.cs(), &|_| ()).unwrap();
         assert_eq!(alone.model, shared.model);
         assert_eq!(alone.training, shared.training);
     }
@@ -260,7 +260,8 @@ fn one_reduction_serves_two_heads() {
 fn progress_counts_every_fit() {
     let (x, y) = clusters(30, 5, 2, 7);
     let (classes, groups) = (names(2), (0..30).collect::<Vec<_>>());
-    let samples = Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None };
+    let samples =
+        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
     let seen = std::sync::Mutex::new(Vec::new());
     let params = TrainParams::new(HeadKind::Svm).cs([0.1, 1.0, 10.0]).validation(Validation::KFold(3)).check().unwrap();
     train(samples, &params, &|progress| seen.lock().unwrap().push(progress)).unwrap();
@@ -275,7 +276,7 @@ fn degenerate_samples_have_clear_errors() {
     let groups: Vec<usize> = (0..12).collect();
     let two = names(2);
     let run = |x: &Array2<f32>, y: &[usize], classes: &[String], params: TrainParams| {
-        let samples = Samples { features: x.view(), labels: y, groups: &groups, classes, scored: None };
+        let samples = Samples { features: x.view(), labels: y, groups: &groups, classes, scored: None, weights: None };
         train(samples, &params.check().unwrap(), &|_| ()).map(|_| ()).unwrap_err()
     };
     let svm = || TrainParams::new(HeadKind::Svm);
@@ -295,7 +296,8 @@ fn degenerate_samples_have_clear_errors() {
         assert!(message.contains(text), "{message}");
     }
     let shared: Vec<usize> = (0..12).map(|row| row / 2).collect();
-    let samples = Samples { features: x.view(), labels: &mixed, groups: &shared, classes: &two, scored: None };
+    let samples =
+        Samples { features: x.view(), labels: &mixed, groups: &shared, classes: &two, scored: None, weights: None };
     let params = svm().validation(Validation::Holdout(vec![1])).check().unwrap();
     assert!(train(samples, &params, &|_| ()).unwrap_err().to_string().contains("another row of its group"));
 }
@@ -314,7 +316,8 @@ fn more_classes_than_a_row_each() {
 fn fewer_than_two_folds_are_refused() {
     let (x, y) = clusters(12, 3, 2, 0);
     let (classes, groups) = (names(2), (0..y.len()).collect::<Vec<_>>());
-    let samples = Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None };
+    let samples =
+        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
     for folds in [0, 1] {
         let error = Prepared::new(samples, &Validation::KFold(folds), false, 0).err().unwrap();
         assert!(matches!(error, Error::Parameter { name: "--cv", .. }), "{error}");

@@ -8,12 +8,11 @@ use rayon::prelude::*;
 
 use super::{Certificate, Engine, Measure, Problem, Solution};
 use crate::Error;
-use crate::objective::{Sides, hinge_sides, outputs};
+use crate::objective::{Sides, outputs};
+use crate::params::Loss;
 
 /// Violation of the optimality conditions, in units of the margin, at which linfa stops at first.
 const EPS: f64 = 1e-5;
-/// Relative duality gap that counts as converged.
-const TOLERANCE: f64 = 1e-4;
 /// Fits of one problem at most. Rows off the margin by EPS add up to C · n · EPS of gap, which can be much of a small objective; then
 /// linfa has to start again with a smaller EPS.
 const ATTEMPTS: usize = 4;
@@ -37,6 +36,9 @@ impl Engine for LinfaSvm {
     }
 
     fn fit(&self, problem: &Problem, c: f64) -> Result<Solution, Error> {
+        if problem.weights.is_some() {
+            return Err(Error::LinfaWeights);
+        }
         let outputs = outputs(problem.classes);
         let rows = problem.labels.len();
         if rows >= MANY_ROWS {
@@ -46,30 +48,28 @@ impl Engine for LinfaSvm {
                 "each of the SVM fits that run at once needs {gigabytes:.0} GB; use fewer threads or --head logistic"
             );
         }
-        let fits: Vec<OneAgainstRest> = (0..outputs)
-            .into_par_iter()
-            .map(|output| fit_one(problem, outputs, output, c))
-            .collect::<Result<_, _>>()?;
+        let fits: Vec<OneAgainstRest> =
+            (0..outputs).into_par_iter().map(|output| fit_one(problem, output, c)).collect::<Result<_, _>>()?;
         let mut weights = Array2::zeros((outputs, problem.features.ncols()));
         for (mut row, fit) in weights.outer_iter_mut().zip(&fits) {
             row.assign(&fit.weights);
         }
         let gap = fits.iter().map(|fit| fit.gap).fold(0.0, f64::max);
-        let certificate = Certificate::new(Measure::RelativeDualityGap, gap, TOLERANCE);
+        let certificate = Certificate::new(Measure::RelativeDualityGap, gap, problem.head.tolerance);
         // linfa keeps its iterations to itself.
         Ok(Solution { weights, bias: fits.iter().map(|fit| fit.bias).collect(), certificate, iterations: None })
     }
 }
 
-fn fit_one(problem: &Problem, outputs: usize, output: usize, c: f64) -> Result<OneAgainstRest, Error> {
-    let sides = hinge_sides(problem.labels, outputs, output, problem.class_weight);
+fn fit_one(problem: &Problem, output: usize, c: f64) -> Result<OneAgainstRest, Error> {
+    let sides = problem.objective().sides(output);
     let mut eps = EPS;
     let mut fit = fit_to(problem, &sides, c, eps)?;
     for _ in 1..ATTEMPTS {
-        if fit.gap <= TOLERANCE {
+        if fit.gap <= problem.head.tolerance {
             break;
         }
-        eps *= (0.2 * TOLERANCE / fit.gap).max(1e-3);
+        eps *= (0.2 * problem.head.tolerance / fit.gap).max(1e-3);
         let finer = fit_to(problem, &sides, c, eps)?;
         if finer.gap < fit.gap {
             fit = finer;
@@ -79,12 +79,14 @@ fn fit_one(problem: &Problem, outputs: usize, output: usize, c: f64) -> Result<O
 }
 
 fn fit_to(problem: &Problem, sides: &Sides, c: f64, eps: f64) -> Result<OneAgainstRest, Error> {
-    let Sides { positive, for_positive, for_negative } = sides;
+    let Sides { positive, weight } = sides;
+    // linfa knows one weight for each side.
+    let of_side = |side: bool| positive.iter().position(|&own| own == side).map_or(1.0, |row| weight[row]);
     let failed = |reason: String| Error::Solver { engine: "linfa-svm", c, reason };
     let dataset = DatasetBase::new(problem.features, ArrayView1::from(positive));
     // Shrinking stays off: with it, linfa-svm 0.8.1 returns models far from the optimum.
     let model: Svm<f64, bool> = Svm::<f64, bool>::params()
-        .pos_neg_weights(c * for_positive, c * for_negative)
+        .pos_neg_weights(c * of_side(true), c * of_side(false))
         .linear_kernel()
         .shrinking(false)
         .eps(eps)
@@ -99,7 +101,9 @@ fn fit_to(problem: &Problem, sides: &Sides, c: f64, eps: f64) -> Result<OneAgain
     let bias = -model.rho;
     let half_norm = 0.5 * weights.dot(&weights);
     let scores = problem.features.dot(&weights) + bias;
-    let primal = c * sides.hinge(scores.iter()) + half_norm;
+    let margins = scores.iter().zip(positive).map(|(score, &positive)| if positive { *score } else { -score });
+    let loss: f64 = margins.zip(weight).map(|(margin, weight)| weight * Loss::Hinge.of_margin(margin)).sum();
+    let primal = c * loss + half_norm;
     let dual = multipliers.iter().map(|multiplier| multiplier.abs()).sum::<f64>() - half_norm;
     let gap = (primal - dual) / primal;
     if !(gap.is_finite() && bias.is_finite()) {
@@ -111,14 +115,15 @@ fn fit_to(problem: &Problem, sides: &Sides, c: f64, eps: f64) -> Result<OneAgain
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::tests::clusters;
+    use crate::engine::tests::{clusters, svm_problem};
     use crate::params::ClassWeight;
 
     #[test]
     fn certified_for_small_and_large_c() {
         for (classes, class_weight) in [(2, ClassWeight::None), (3, ClassWeight::None), (3, ClassWeight::Balanced)] {
             let (x, labels) = clusters(60, 20, classes, 6);
-            let problem = Problem { features: x.view(), labels: &labels, classes, class_weight };
+            let mut problem = svm_problem(x.view(), &labels, classes);
+            problem.head.class_weight = class_weight;
             for c in [1e-3, 1e-1, 10.0, 1e3] {
                 let solution = LinfaSvm.fit(&problem, c).unwrap();
                 assert_eq!(solution.weights.nrows(), outputs(classes));
@@ -130,7 +135,7 @@ mod tests {
     #[test]
     fn two_points_have_the_widest_margin() {
         let x = ndarray::array![[-1.0, 0.0], [1.0, 0.0]];
-        let problem = Problem { features: x.view(), labels: &[0, 1], classes: 2, class_weight: ClassWeight::None };
+        let problem = svm_problem(x.view(), &[0, 1], 2);
         let solution = LinfaSvm.fit(&problem, 100.0).unwrap();
         assert!((solution.weights[[0, 0]] - 1.0).abs() < 1e-4 && solution.bias[0].abs() < 1e-4, "{solution:?}");
     }
@@ -138,12 +143,7 @@ mod tests {
     #[test]
     fn features_that_say_nothing_are_survived() {
         let x = Array2::zeros((9, 1));
-        let problem = Problem {
-            features: x.view(),
-            labels: &[0, 0, 0, 0, 0, 0, 1, 1, 1],
-            classes: 2,
-            class_weight: ClassWeight::None,
-        };
+        let problem = svm_problem(x.view(), &[0, 0, 0, 0, 0, 0, 1, 1, 1], 2);
         let solution = LinfaSvm.fit(&problem, 1.0).unwrap();
         assert_eq!(solution.weights[[0, 0]], 0.0);
         assert!(solution.bias[0] < 0.0, "the larger class wins: {}", solution.bias[0]);

@@ -2,7 +2,8 @@
 
 mod linfa_logistic;
 mod linfa_svm;
-mod newton;
+mod normal_equations;
+mod smooth;
 mod svm;
 
 use ndarray::{Array1, Array2, ArrayView2};
@@ -10,7 +11,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::params::{ClassWeight, EngineChoice, HeadKind};
+use crate::objective::Objective;
+use crate::params::{EngineChoice, HeadKind, HeadParams, Loss};
 
 /// One training set in solver coordinates: f64, centred, of about unit size. All classes occur.
 #[derive(Debug, Clone, Copy)]
@@ -21,8 +23,22 @@ pub struct Problem<'a> {
     pub labels: &'a [usize],
     /// Number of classes, at least 2.
     pub classes: usize,
-    /// How much rows count, by class.
-    pub class_weight: ClassWeight,
+    /// How much each row counts; `None`: all the same.
+    pub weights: Option<&'a [f64]>,
+    /// What is fitted.
+    pub head: HeadParams,
+}
+
+impl<'a> Problem<'a> {
+    /// All rows count the same.
+    pub fn new(features: ArrayView2<'a, f64>, labels: &'a [usize], classes: usize, head: HeadParams) -> Self {
+        Self { features, labels, classes, weights: None, head }
+    }
+
+    /// What is minimised.
+    pub(crate) fn objective(&self) -> Objective<'a> {
+        Objective::new(&self.head, self.labels, self.classes, self.weights)
+    }
 }
 
 /// What a solver found.
@@ -99,13 +115,13 @@ pub trait Engine: Send + Sync {
     }
 }
 
-/// The engine for a kind of head.
-pub fn engine(kind: HeadKind, choice: EngineChoice) -> &'static dyn Engine {
-    match (kind, choice) {
-        (HeadKind::Logistic, EngineChoice::Default) => &linfa_logistic::LinfaLogistic { newton: true },
-        (HeadKind::Logistic, EngineChoice::Linfa) => &linfa_logistic::LinfaLogistic { newton: false },
-        (HeadKind::Svm, EngineChoice::Default) => &svm::HingeSvm,
+/// The engine for a head.
+pub fn engine(head: &HeadParams) -> &'static dyn Engine {
+    match (head.kind, head.engine) {
+        (HeadKind::Logistic, EngineChoice::Linfa) => &linfa_logistic::LinfaLogistic,
         (HeadKind::Svm, EngineChoice::Linfa) => &linfa_svm::LinfaSvm,
+        _ if head.loss() == Loss::Hinge => &svm::HingeSvm,
+        _ => &smooth::Smooth,
     }
 }
 
@@ -113,6 +129,14 @@ pub fn engine(kind: HeadKind, choice: EngineChoice) -> &'static dyn Engine {
 pub(crate) mod tests {
     use super::*;
     use crate::random::SplitMix64;
+
+    pub(crate) fn logistic_problem<'a>(x: ArrayView2<'a, f64>, labels: &'a [usize], classes: usize) -> Problem<'a> {
+        Problem::new(x, labels, classes, HeadParams::new(HeadKind::Logistic))
+    }
+
+    pub(crate) fn svm_problem<'a>(x: ArrayView2<'a, f64>, labels: &'a [usize], classes: usize) -> Problem<'a> {
+        Problem::new(x, labels, classes, HeadParams::new(HeadKind::Svm))
+    }
 
     /// Classes on a line of overlapping clusters, centred, of about unit size.
     pub(crate) fn clusters(rows: usize, columns: usize, classes: usize, seed: u64) -> (Array2<f64>, Vec<usize>) {

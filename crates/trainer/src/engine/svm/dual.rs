@@ -6,7 +6,6 @@
 //! residualᵢ = b at the optimum.
 
 use crate::engine::Problem;
-use crate::objective::hinge_sides;
 
 /// Signs and weights of the rows of one binary problem.
 pub(super) struct OneAgainstRest {
@@ -33,12 +32,10 @@ impl Bounds {
 
 impl OneAgainstRest {
     /// The binary problem of one output.
-    pub(super) fn new(problem: &Problem, outputs: usize, output: usize) -> Self {
-        let sides = hinge_sides(problem.labels, outputs, output, problem.class_weight);
-        let pick = |positive: f64, negative: f64| {
-            sides.positive.iter().map(|&side| if side { positive } else { negative }).collect()
-        };
-        Self { sign: pick(1.0, -1.0), weight: pick(sides.for_positive, sides.for_negative) }
+    pub(super) fn new(problem: &Problem, output: usize) -> Self {
+        let sides = problem.objective().sides(output);
+        let sign = sides.positive.iter().map(|&side| if side { 1.0 } else { -1.0 }).collect();
+        Self { sign, weight: sides.weight }
     }
 
     /// The bias that loses least for the given residuals.

@@ -7,29 +7,21 @@
 //! Θ = p/α + v/(u − α). In the weights w = Zᵀ(sα) and b that is (diag(1, …, 1, 0) + X̃ᵀ Θ⁻¹ X̃) (Δw, Δb) = X̃ᵀ(s Θ⁻¹ g), where X̃ is Z
 //! with a column of ones: one Cholesky factor of r + 1 columns.
 
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::cholesky::llt::factor::{LltRegularization, cholesky_in_place, cholesky_in_place_scratch};
-use faer::linalg::cholesky::llt::solve::solve_in_place;
-use faer::{Mat, Par};
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
-use rayon::prelude::*;
+use ndarray::{Array1, ArrayView2, s};
 
 use super::dual::OneAgainstRest;
+use crate::engine::normal_equations::NormalEquations;
 
 /// Steps at most; most problems take 15 to 40.
 const MAX_STEPS: usize = 150;
-/// What the method stops at: the end comes so fast that more than what is certified costs a step or two.
-const TARGET: f64 = 1e-8;
+/// What the method stops at, as a share of the gap asked for: the end comes so fast that this costs a step or two.
+const AIM: f64 = 1e-3;
 /// How much of the way to the nearest bound a step may go.
 const CAUTION: f64 = 0.995;
-/// Rows and columns handled at once; constants, so that sums are taken in the same order on every number of threads.
-const ROWS: usize = 256;
-const COLUMNS: usize = 256;
 
 /// The rows of a problem with a column of ones for the bias, shared by all classes and C.
 pub(super) struct InteriorPoint {
-    rows: Array2<f64>,
+    equations: NormalEquations,
 }
 
 /// Where the method is: all entries positive but α ≤ u is kept as `room` = u − α.
@@ -59,8 +51,7 @@ struct Step {
 
 impl InteriorPoint {
     pub(super) fn new(features: ArrayView2<f64>) -> Self {
-        let ones = Array2::ones((features.nrows(), 1));
-        Self { rows: concatenate![Axis(1), features, ones] }
+        Self { equations: NormalEquations::new(features) }
     }
 
     /// Multiply-adds that a fit takes, roughly.
@@ -69,11 +60,11 @@ impl InteriorPoint {
         25.0 * (n * r * r / 2.0 + r * r * r / 6.0 + 6.0 * n * r)
     }
 
-    /// The optimal β for C = `c`, as close as rounding allows, and the steps taken.
-    pub(super) fn solve(&self, one: &OneAgainstRest, c: f64) -> (Vec<f64>, usize) {
+    /// β for C = `c` with a relative duality gap well below `target`, if rounding allows, and the steps taken.
+    pub(super) fn solve(&self, one: &OneAgainstRest, c: f64, target: f64) -> (Vec<f64>, usize) {
         let sign = Array1::from(one.sign.clone());
         let cost = Array1::from(one.weight.clone()) * c;
-        let r = self.rows.ncols() - 1;
+        let r = self.equations.columns();
 
         // In the middle between the bounds on the side that has less to give, such that Σ s α = 0.
         let total = |side: f64| -> f64 { (0..sign.len()).filter(|&row| sign[row] == side).map(|row| cost[row]).sum() };
@@ -97,7 +88,7 @@ impl InteriorPoint {
             let left = point.complementarity();
             let weights = theta.slice(s![..r]);
             let dual = point.alpha.sum() - 0.5 * weights.dot(&weights);
-            if left <= TARGET * (dual + left).abs() {
+            if left <= AIM * target * (dual + left).abs() {
                 return (beta(&sign, &point), count);
             }
             let Some(step) = self.step(&sign, &point, &theta, left) else { return (beta(&sign, &point), count) };
@@ -123,7 +114,7 @@ impl InteriorPoint {
         let Point { alpha, room, lower, upper } = point;
         let r = theta.len() - 1;
         let curvature = lower / alpha + upper / room;
-        let factor = self.factor(&curvature)?;
+        let factor = self.equations.factor(&curvature.recip())?;
         // What rounding has left of stationarity, and of Σ s α = 0.
         let stationarity = lower - upper - &self.slope(sign, theta);
         let balance = (sign * alpha).sum();
@@ -131,10 +122,10 @@ impl InteriorPoint {
             // α Δp + p Δα = for_lower and likewise for v.
             let g = &stationarity + &(for_lower / alpha) - for_upper / room;
             let scaled = &(&g / &curvature) * sign;
-            let mut right = self.columns_dot(&scaled);
+            let mut right = self.equations.columns_dot(&scaled);
             right[r] += balance;
             let change = factor.solve(right);
-            let delta = (&g - &(sign * &self.rows.dot(&change))) / &curvature;
+            let delta = (&g - &(sign * &self.equations.dot(&change))) / &curvature;
             let delta_lower = (for_lower - &(lower * &delta)) / alpha;
             let delta_upper = (for_upper + &(upper * &delta)) / room;
             Step { alpha: delta, lower: delta_lower, upper: delta_upper, theta: change }
@@ -160,88 +151,13 @@ impl InteriorPoint {
 
     /// Zᵀ(sα).
     fn weights(&self, sign: &Array1<f64>, alpha: &Array1<f64>) -> Array1<f64> {
-        let sum = self.columns_dot(&(sign * alpha));
+        let sum = self.equations.columns_dot(&(sign * alpha));
         sum.slice(s![..sum.len() - 1]).to_owned()
-    }
-
-    /// X̃ᵀ v, row after row: columns are far apart in memory.
-    fn columns_dot(&self, values: &Array1<f64>) -> Array1<f64> {
-        let mut sum = Array1::zeros(self.rows.ncols());
-        for (row, &value) in self.rows.outer_iter().zip(values) {
-            sum.scaled_add(value, &row);
-        }
-        sum
     }
 
     /// s (Z w + b) − 1.
     fn slope(&self, sign: &Array1<f64>, theta: &Array1<f64>) -> Array1<f64> {
-        self.rows.dot(theta) * sign - 1.0
-    }
-
-    /// Cholesky factor of diag(1, …, 1, 0) + X̃ᵀ Θ⁻¹ X̃.
-    fn factor(&self, theta: &Array1<f64>) -> Option<Factor> {
-        let size = self.rows.ncols();
-        let blocks: Vec<std::ops::Range<usize>> =
-            (0..size).step_by(COLUMNS).map(|start| start..size.min(start + COLUMNS)).collect();
-        let tiles: Vec<(usize, usize)> = (0..blocks.len()).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
-        let products: Vec<Array2<f64>> = tiles
-            .par_iter()
-            .map(|&(i, j)| {
-                let mut sum = Array2::zeros((blocks[i].len(), blocks[j].len()));
-                let mut scaled = Array2::zeros((ROWS, blocks[i].len()));
-                for (rows, theta) in
-                    self.rows.axis_chunks_iter(Axis(0), ROWS).zip(theta.axis_chunks_iter(Axis(0), ROWS))
-                {
-                    let mut scaled = scaled.slice_mut(s![..rows.nrows(), ..]);
-                    for ((mut out, row), theta) in scaled.outer_iter_mut().zip(rows.outer_iter()).zip(theta) {
-                        let inverse = 1.0 / theta;
-                        out.zip_mut_with(&row.slice(s![blocks[i].clone()]), |out, &value| *out = value * inverse);
-                    }
-                    general_mat_mul(1.0, &scaled.t(), &rows.slice(s![.., blocks[j].clone()]), 1.0, &mut sum);
-                }
-                sum
-            })
-            .collect();
-        let mut lower = Mat::zeros(size, size);
-        for (&(i, j), product) in tiles.iter().zip(&products) {
-            for ((row, column), &value) in product.indexed_iter() {
-                lower[(blocks[i].start + row, blocks[j].start + column)] = value;
-            }
-        }
-        let mut largest = 0f64;
-        for index in 0..size {
-            if index + 1 < size {
-                lower[(index, index)] += 1.0;
-            }
-            largest = largest.max(lower[(index, index)]);
-        }
-        // Pivots that rounding would make negative, where columns depend on each other or the bias is hardly determined.
-        let regularization = LltRegularization {
-            dynamic_regularization_delta: 1e-14 * largest,
-            dynamic_regularization_epsilon: 1e-15 * largest,
-        };
-        // One thread: the result would depend on their number.
-        let scratch = cholesky_in_place_scratch::<f64>(size, Par::Seq, Default::default());
-        let stack = &mut MemBuffer::new(scratch);
-        cholesky_in_place(lower.as_mut(), regularization, Par::Seq, MemStack::new(stack), Default::default()).ok()?;
-        Some(Factor { lower })
-    }
-}
-
-struct Factor {
-    lower: Mat<f64>,
-}
-
-impl Factor {
-    fn solve(&self, right: Array1<f64>) -> Array1<f64> {
-        let mut solution = Mat::from_fn(right.len(), 1, |row, _| right[row]);
-        solve_in_place(
-            self.lower.as_ref(),
-            solution.as_mut(),
-            Par::Seq,
-            MemStack::new(&mut MemBuffer::new(faer::dyn_stack::StackReq::EMPTY)),
-        );
-        Array1::from_shape_fn(right.len(), |row| solution[(row, 0)])
+        self.equations.dot(theta) * sign - 1.0
     }
 }
 
@@ -270,20 +186,19 @@ fn longest(point: &Point, step: &Step) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Problem;
-    use crate::engine::tests::clusters;
+    use crate::engine::tests::{clusters, svm_problem};
     use crate::params::ClassWeight;
 
     #[test]
     fn few_steps_to_a_tiny_gap_whatever_c() {
         for columns in [5, 300] {
             let (x, labels) = clusters(200, columns, 2, 4);
-            let problem =
-                Problem { features: x.view(), labels: &labels, classes: 2, class_weight: ClassWeight::Balanced };
-            let one = OneAgainstRest::new(&problem, 1, 0);
+            let mut problem = svm_problem(x.view(), &labels, 2);
+            problem.head.class_weight = ClassWeight::Balanced;
+            let one = OneAgainstRest::new(&problem, 0);
             for exponent in -4..8 {
                 let c = 10f64.powi(exponent);
-                let (beta, steps) = InteriorPoint::new(x.view()).solve(&one, c);
+                let (beta, steps) = InteriorPoint::new(x.view()).solve(&one, c, 1e-5);
                 let beta = Array1::from(beta);
                 let scores = x.dot(&x.t().dot(&beta));
                 let residual: Vec<f64> = one.sign.iter().zip(&scores).map(|(sign, score)| sign - score).collect();

@@ -26,10 +26,8 @@ use super::{Certificate, Engine, Measure, Problem, Solution};
 use crate::Error;
 use crate::objective::outputs;
 
-/// Relative duality gap that counts as converged.
-const TOLERANCE: f64 = 1e-4;
-/// What the methods aim at: weights are as far off as the square root of the gap.
-const TARGET: f64 = 1e-5;
+/// What the methods aim at, as a share of the tolerance: weights are as far off as the square root of the gap.
+const AIM: f64 = 0.1;
 /// Times that the methods go on from exact residuals, at most.
 const ROUNDS: usize = 4;
 /// Rows beyond which the Gram matrix is refused.
@@ -59,6 +57,8 @@ struct Shared<'a> {
     interior: OnceLock<InteriorPoint>,
     /// Steps of sequential minimal optimisation that cost as much as the interior-point method.
     steps: usize,
+    /// Relative duality gap that counts as converged.
+    tolerance: f64,
 }
 
 impl Engine for HingeSvm {
@@ -77,10 +77,10 @@ impl Engine for HingeSvm {
 
     fn fit_path(&self, problem: &Problem, cs: &[f64], done: &(dyn Fn() + Sync)) -> Result<Vec<Solution>, Error> {
         self.check_rows(problem.labels.len())?;
-        let shared = Shared::new(problem.features);
+        let shared = Shared::new(problem.features, problem.head.tolerance);
         let outputs = outputs(problem.classes);
         let mut walkers: Vec<Walker> =
-            (0..outputs).map(|output| Walker::new(OneAgainstRest::new(problem, outputs, output))).collect();
+            (0..outputs).map(|output| Walker::new(OneAgainstRest::new(problem, output))).collect();
         let mut order: Vec<usize> = (0..cs.len()).collect();
         order.sort_by(|&a, &b| cs[a].total_cmp(&cs[b]));
         let mut solutions = vec![None; cs.len()];
@@ -121,11 +121,12 @@ impl Walker {
 }
 
 impl<'a> Shared<'a> {
-    fn new(features: ArrayView2<'a, f64>) -> Self {
+    fn new(features: ArrayView2<'a, f64>, tolerance: f64) -> Self {
         let (n, r) = features.dim();
         // A row of a step costs about as much as ten multiply-adds of a matrix product.
         let steps = InteriorPoint::cost(n, r) / (10.0 * n as f64);
-        Self { features, gram: Gram::new(features), interior: OnceLock::new(), steps: 20 * n + steps as usize }
+        let steps = 20 * n + steps as usize;
+        Self { features, gram: Gram::new(features), interior: OnceLock::new(), steps, tolerance }
     }
 
     /// All classes at one C; `None` if anything is not finite.
@@ -134,11 +135,11 @@ impl<'a> Shared<'a> {
         walkers.iter_mut().for_each(|walker| (walker.gap, walker.iterations) = (f64::INFINITY, 0));
         for round in 0..ROUNDS {
             let mut open: Vec<(usize, &mut Walker)> =
-                walkers.iter_mut().enumerate().filter(|(_, walker)| walker.gap > TOLERANCE).collect();
+                walkers.iter_mut().enumerate().filter(|(_, walker)| walker.gap > self.tolerance).collect();
             if open.is_empty() {
                 break;
             }
-            let target = TARGET * 0.1f64.powi(round as i32);
+            let target = AIM * self.tolerance * 0.1f64.powi(round as i32);
             open.par_iter_mut().for_each(|(_, walker)| {
                 walker.interior |= round + 1 == ROUNDS;
                 self.advance(walker, c, target);
@@ -158,7 +159,7 @@ impl<'a> Shared<'a> {
         finite.then(|| Solution {
             weights,
             bias,
-            certificate: Certificate::new(Measure::RelativeDualityGap, gap, TOLERANCE),
+            certificate: Certificate::new(Measure::RelativeDualityGap, gap, self.tolerance),
             iterations: Some(walkers.iter().map(|walker| walker.iterations).sum()),
         })
     }
@@ -177,7 +178,7 @@ impl<'a> Shared<'a> {
                 return;
             }
             let method = self.interior.get_or_init(|| InteriorPoint::new(self.features));
-            let (found, steps) = method.solve(one, c);
+            let (found, steps) = method.solve(one, c, target);
             *beta = found;
             walker.iterations += steps;
         }

@@ -229,17 +229,15 @@ impl<'a> Run<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Problem;
-    use crate::engine::tests::clusters;
-    use crate::params::ClassWeight;
+    use crate::engine::tests::{clusters, svm_problem};
 
     /// Sizes around whole blocks, where rows that only fill up must never be chosen.
     #[test]
     fn residuals_and_constraints_are_kept() {
         for rows in [2, 3, 63, 64, 65, 130] {
             let (x, labels) = clusters(rows, 4, 2, 9);
-            let problem = Problem { features: x.view(), labels: &labels, classes: 2, class_weight: ClassWeight::None };
-            let (one, gram) = (OneAgainstRest::new(&problem, 1, 0), Gram::new(x.view()));
+            let problem = svm_problem(x.view(), &labels, 2);
+            let (one, gram) = (OneAgainstRest::new(&problem, 0), Gram::new(x.view()));
             let (mut beta, mut residual) = (vec![0.0; rows], one.sign.clone());
             let (end, _) = run(&gram, &one, 3.0, 1e-6, 100_000, &mut beta, &mut residual);
             assert_ne!(end, End::OutOfSteps);
@@ -256,8 +254,8 @@ mod tests {
     #[test]
     fn it_gives_up_when_steps_run_out() {
         let (x, labels) = clusters(200, 4, 2, 9);
-        let problem = Problem { features: x.view(), labels: &labels, classes: 2, class_weight: ClassWeight::None };
-        let (one, gram) = (OneAgainstRest::new(&problem, 1, 0), Gram::new(x.view()));
+        let problem = svm_problem(x.view(), &labels, 2);
+        let (one, gram) = (OneAgainstRest::new(&problem, 0), Gram::new(x.view()));
         let (mut beta, mut residual) = (vec![0.0; 200], one.sign.clone());
         assert_eq!(run(&gram, &one, 1e4, 1e-6, 10, &mut beta, &mut residual), (End::OutOfSteps, 10));
     }

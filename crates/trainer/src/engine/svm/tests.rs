@@ -5,18 +5,19 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::engine::linfa_svm::LinfaSvm;
-use crate::engine::tests::clusters;
-use crate::objective::from_scores;
-use crate::params::{ClassWeight, HeadKind};
+use crate::engine::tests::{clusters, svm_problem};
+use crate::params::{ClassWeight, DEFAULT_TOLERANCE};
 
 fn problem<'a>(x: &'a Array2<f64>, labels: &'a [usize], class_weight: ClassWeight) -> Problem<'a> {
     let classes = labels.iter().max().unwrap() + 1;
-    Problem { features: x.view(), labels, classes, class_weight }
+    let mut problem = svm_problem(x.view(), labels, classes);
+    problem.head.class_weight = class_weight;
+    problem
 }
 
 fn objective(problem: &Problem, solution: &Solution, c: f64) -> f64 {
     let scores = problem.features.dot(&solution.weights.t()) + &solution.bias;
-    from_scores(HeadKind::Svm, scores.view(), &solution.weights, problem.labels, c, problem.class_weight)
+    problem.objective().value(scores.view(), &solution.weights, c)
 }
 
 fn fit(problem: &Problem, c: f64) -> Solution {
@@ -47,10 +48,10 @@ fn certified_over_twelve_orders_of_c() {
 fn optimality_conditions() {
     let (x, labels) = inseparable(150, 2);
     let problem = problem(&x, &labels, ClassWeight::Balanced);
-    let shared = Shared::new(problem.features);
+    let shared = Shared::new(problem.features, DEFAULT_TOLERANCE);
     for interior in [false, true] {
         for c in [0.01, 1.0, 100.0, 1e5] {
-            let mut walkers = [Walker::new(OneAgainstRest::new(&problem, 1, 0))];
+            let mut walkers = [Walker::new(OneAgainstRest::new(&problem, 0))];
             walkers[0].interior = interior;
             shared.solve(&mut walkers, c).unwrap();
             let [Walker { one, beta, residual, bias, gap, .. }] = &walkers;
@@ -64,7 +65,10 @@ fn optimality_conditions() {
                 let slack = one.sign[row] * (residual[row] - bias);
                 total += (cost - alpha) * slack.max(0.0) + alpha * (-slack).max(0.0);
             }
-            assert!(*gap <= TOLERANCE && total <= 1.001 * TOLERANCE * bounds.primal, "C = {c}: {gap} {total}");
+            assert!(
+                *gap <= DEFAULT_TOLERANCE && total <= 1.001 * DEFAULT_TOLERANCE * bounds.primal,
+                "C = {c}: {gap} {total}"
+            );
         }
     }
 }
@@ -73,10 +77,10 @@ fn optimality_conditions() {
 fn both_methods_find_the_same() {
     let (x, labels) = inseparable(150, 2);
     let problem = problem(&x, &labels, ClassWeight::None);
-    let shared = Shared::new(problem.features);
+    let shared = Shared::new(problem.features, DEFAULT_TOLERANCE);
     for c in [1e-3, 0.1, 10.0] {
         let solve = |interior| {
-            let mut walkers = [Walker::new(OneAgainstRest::new(&problem, 1, 0))];
+            let mut walkers = [Walker::new(OneAgainstRest::new(&problem, 0))];
             walkers[0].interior = interior;
             let solution = shared.solve(&mut walkers, c).unwrap();
             assert_eq!(walkers[0].interior, interior);
@@ -174,9 +178,9 @@ fn the_number_of_threads_changes_no_bit() {
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let shared = Shared::new(problem.features);
+            let shared = Shared::new(problem.features, DEFAULT_TOLERANCE);
             let mut walkers: Vec<Walker> =
-                (0..3).map(|output| Walker::new(OneAgainstRest::new(&problem, 3, output))).collect();
+                (0..3).map(|output| Walker::new(OneAgainstRest::new(&problem, output))).collect();
             let solutions: Vec<Array2<f64>> =
                 [0.1, 1e5].map(|c| shared.solve(&mut walkers, c).unwrap().weights).to_vec();
             assert!(walkers.iter().any(|walker| walker.interior), "both methods are seen");

@@ -1,0 +1,135 @@
+//! Weighted least squares with a free bias, exactly: what second-order methods solve in each step.
+
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt::factor::{LltRegularization, cholesky_in_place, cholesky_in_place_scratch};
+use faer::linalg::cholesky::llt::solve::solve_in_place;
+use faer::{Mat, Par};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
+use rayon::prelude::*;
+
+/// Rows and columns handled at once; constants, so that sums are taken in the same order on every number of threads.
+const ROWS: usize = 256;
+const COLUMNS: usize = 256;
+
+/// The rows of a problem with a column of ones for the bias, X̃ = (Z, 1).
+pub(super) struct NormalEquations {
+    rows: Array2<f64>,
+}
+
+impl NormalEquations {
+    pub(super) fn new(features: ArrayView2<f64>) -> Self {
+        let ones = Array2::ones((features.nrows(), 1));
+        Self { rows: concatenate![Axis(1), features, ones] }
+    }
+
+    /// Columns of Z.
+    pub(super) fn columns(&self) -> usize {
+        self.rows.ncols() - 1
+    }
+
+    /// X̃ θ.
+    pub(super) fn dot(&self, theta: &Array1<f64>) -> Array1<f64> {
+        self.rows.dot(theta)
+    }
+
+    /// X̃ᵀ v, row after row: columns are far apart in memory.
+    pub(super) fn columns_dot(&self, values: &Array1<f64>) -> Array1<f64> {
+        let mut sum = Array1::zeros(self.rows.ncols());
+        for (row, &value) in self.rows.outer_iter().zip(values) {
+            sum.scaled_add(value, &row);
+        }
+        sum
+    }
+
+    /// Cholesky factor of diag(1, …, 1, 0) + X̃ᵀ diag(weight) X̃; `None` if that is not finite.
+    pub(super) fn factor(&self, weight: &Array1<f64>) -> Option<Factor> {
+        let size = self.rows.ncols();
+        let blocks: Vec<std::ops::Range<usize>> =
+            (0..size).step_by(COLUMNS).map(|start| start..size.min(start + COLUMNS)).collect();
+        let tiles: Vec<(usize, usize)> = (0..blocks.len()).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
+        let products: Vec<Array2<f64>> = tiles
+            .par_iter()
+            .map(|&(i, j)| {
+                let mut sum = Array2::zeros((blocks[i].len(), blocks[j].len()));
+                let mut scaled = Array2::zeros((ROWS, blocks[i].len()));
+                for (rows, weight) in
+                    self.rows.axis_chunks_iter(Axis(0), ROWS).zip(weight.axis_chunks_iter(Axis(0), ROWS))
+                {
+                    let mut scaled = scaled.slice_mut(s![..rows.nrows(), ..]);
+                    for ((mut out, row), weight) in scaled.outer_iter_mut().zip(rows.outer_iter()).zip(weight) {
+                        out.zip_mut_with(&row.slice(s![blocks[i].clone()]), |out, &value| *out = value * weight);
+                    }
+                    general_mat_mul(1.0, &scaled.t(), &rows.slice(s![.., blocks[j].clone()]), 1.0, &mut sum);
+                }
+                sum
+            })
+            .collect();
+        let mut lower = Mat::zeros(size, size);
+        for (&(i, j), product) in tiles.iter().zip(&products) {
+            for ((row, column), &value) in product.indexed_iter() {
+                lower[(blocks[i].start + row, blocks[j].start + column)] = value;
+            }
+        }
+        let mut largest = 0f64;
+        for index in 0..size {
+            if index + 1 < size {
+                lower[(index, index)] += 1.0;
+            }
+            largest = largest.max(lower[(index, index)]);
+        }
+        // Without any weight nothing determines the bias.
+        let last = &mut lower[(size - 1, size - 1)];
+        *last = last.max(1e-12 * largest);
+        // Pivots that rounding would make negative, where columns depend on each other or the bias is hardly determined.
+        let regularization = LltRegularization {
+            dynamic_regularization_delta: 1e-14 * largest,
+            dynamic_regularization_epsilon: 1e-15 * largest,
+        };
+        // One thread: the result would depend on their number.
+        let scratch = cholesky_in_place_scratch::<f64>(size, Par::Seq, Default::default());
+        let stack = &mut MemBuffer::new(scratch);
+        cholesky_in_place(lower.as_mut(), regularization, Par::Seq, MemStack::new(stack), Default::default()).ok()?;
+        Some(Factor { lower })
+    }
+}
+
+/// A Cholesky factor.
+pub(super) struct Factor {
+    lower: Mat<f64>,
+}
+
+impl Factor {
+    /// The solution for one right side.
+    pub(super) fn solve(&self, right: Array1<f64>) -> Array1<f64> {
+        let mut solution = Mat::from_fn(right.len(), 1, |row, _| right[row]);
+        solve_in_place(
+            self.lower.as_ref(),
+            solution.as_mut(),
+            Par::Seq,
+            MemStack::new(&mut MemBuffer::new(faer::dyn_stack::StackReq::EMPTY)),
+        );
+        Array1::from_shape_fn(right.len(), |row| solution[(row, 0)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::tests::clusters;
+
+    #[test]
+    fn the_solution_satisfies_the_equations() {
+        for (rows, columns) in [(30, 4), (600, 300)] {
+            let (x, _) = clusters(rows, columns, 2, 3);
+            let equations = NormalEquations::new(x.view());
+            let weight = Array1::from_shape_fn(rows, |row| (row % 5) as f64);
+            let right = Array1::from_shape_fn(columns + 1, |column| (column % 7) as f64 - 3.0);
+            let solution = equations.factor(&weight).unwrap().solve(right.clone());
+            let mut back = equations.columns_dot(&(equations.dot(&solution) * &weight));
+            back += &solution;
+            back[columns] -= solution[columns];
+            assert!((&back - &right).iter().all(|difference| difference.abs() < 1e-8));
+        }
+    }
+}
