@@ -132,6 +132,10 @@ mod extraction {
         says(&dir.fails(&format!("{extract} fc1:gap")), &["fc1", "vector", "fc1:flatten"]);
         says(&dir.fails(&format!("{extract} conv3:grid2")), &["conv3", "too small", "gap"]);
         assert!(!dir.exists("x.h5"));
+        // A pattern takes the layers that its pool fits, and says what it leaves out.
+        let outcome = dir.headstart(&format!("{extract} conv*:grid2 --json")).run().exits(0);
+        says(&outcome.stderr, &["conv*:grid2 leaves out 1 layers", "conv3 is 120×1×1, too small for grid2"]);
+        assert_eq!(crate::harness::texts(&outcome.json()["layers"], ""), ["conv1:grid2", "conv2:grid2"]);
         says(&dir.misused("extract --images photos --backbone lenet5 -o x.h5"), &["--layers"]);
     }
 
