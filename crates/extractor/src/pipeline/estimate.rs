@@ -45,25 +45,28 @@ pub fn measure(
     Ok(Estimate { rows, already: run.listed.len().saturating_sub(rows), bytes, seconds })
 }
 
-/// Checks that what is missing fits on the disk, before anything is made.
-pub fn check_space(output: &Path, taps: &[Tap], store: Option<Store>, listing: &Listing) -> Result<(), ExtractError> {
+/// How many bytes of activations the file lacks; none for one that has every row of every tap.
+pub fn missing_bytes(output: &Path, taps: &[Tap], store: Option<Store>, listing: &Listing) -> u64 {
     // A file that cannot be read is reported by the writer, in its own words.
     let existing = output.exists().then(|| Cache::open(output).ok()).flatten();
     let known: HashSet<&str> = existing.iter().flat_map(|cache| &cache.rows().path).map(String::as_str).collect();
     let new = listing.items.iter().filter(|item| !known.contains(item.name.as_str())).count();
     let rows = known.len() + new;
-    let bytes: u64 = taps
-        .iter()
+    taps.iter()
         .map(|tap| {
             let layer = existing.as_ref().and_then(|cache| cache.find_layer(&tap.dataset()).ok());
             let missing = rows - layer.map_or(0, |layer| layer.committed.min(rows));
             (missing * tap.width() * stored_as(tap, store).size()) as u64
         })
-        .sum();
+        .sum()
+}
+
+/// Checks that what is missing fits on the disk, before anything is made.
+pub fn check_space(output: &Path, missing: u64) -> Result<(), ExtractError> {
     match free_bytes(output) {
-        Some(free) if bytes > free => Err(ExtractError::NoSpace {
+        Some(free) if missing > free => Err(ExtractError::NoSpace {
             path: output.to_path_buf(),
-            needed_mb: bytes.div_ceil(1_000_000),
+            needed_mb: missing.div_ceil(1_000_000),
             free_mb: free / 1_000_000,
         }),
         _ => Ok(()),
