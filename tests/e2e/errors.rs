@@ -44,6 +44,33 @@ fn impossible_parameters_of_heads_are_refused() {
 }
 
 #[test]
+fn nothing_is_said_twice() {
+    // The harness looks at every error; these are where causes have causes.
+    let dir = small_cache();
+    let error = dir.fails("weights verify absent.pth --backbone lenet5");
+    assert_eq!(error, "error: absent.pth: No such file or directory (os error 2)\n");
+    std::fs::create_dir(dir.path("folder")).unwrap();
+    says(&dir.fails("weights verify folder --backbone lenet5"), &["folder", "not a file"]);
+    says(&dir.fails("inspect folder"), &["folder"]);
+    says(&dir.fails("import x.npz -o folder"), &["folder"]);
+    says(&dir.fails("train x.h5 --cv 2 -o folder"), &["folder"]);
+    says(&dir.fails("train x.h5 --cv 4 -o x.head"), &["at most 3 folds"]);
+    says(&dir.fails("sweep x.h5 --cv 4"), &["features:flatten", "at most 3 folds"]);
+    says(&dir.fails("evaluate absent.head x.h5"), &["absent.head"]);
+    says(&dir.fails("models --plot x.h5/models.svg"), &["models.svg"]);
+}
+
+#[test]
+fn warnings_have_no_colours_in_a_file() {
+    let dir = Dir::new();
+    let npz = Npz::new().floats("X", 1, &[0.0, 1.0, 0.1, 0.9, 0.5]).strings("y", &["no", "yes", "no", "yes", "maybe"]);
+    npz.strings("split", &["train", "train", "train", "train", "test"]).save(&dir.path("x.npz"));
+    dir.run("import x.npz -o x.h5");
+    let warned = dir.headstart("train x.h5 --cv 2 -o x.head").run().exits(0).stderr;
+    assert!(warned.starts_with(" WARN "), "{warned:?}");
+}
+
+#[test]
 fn an_unknown_backbone_is_answered_with_near_names() {
     let dir = Dir::new();
     says(&dir.fails("layers resnet81"), &["resnet81", "did you mean", "resnet18", "headstart models"]);
