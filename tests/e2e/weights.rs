@@ -14,7 +14,7 @@ fn random_parameters(backbone: &str, seed: u64) -> StateDict {
 }
 
 /// Writes parameters as a safetensors file.
-fn save(dir: &Dir, name: &str, parameters: &StateDict) {
+pub fn save(dir: &Dir, name: &str, parameters: &StateDict) {
     let bytes: Vec<Vec<u8>> =
         parameters.values().map(|tensor| tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
     let views = parameters
