@@ -92,10 +92,10 @@ fn files_that_are_no_caches_are_told_apart() {
     drop(hdf5::File::create(dir.path("other.h5")).unwrap());
     for (file, parts) in [
         ("absent.h5", &["no such file"][..]),
-        ("text.h5", &["not an HDF5 file"]),
-        ("empty.h5", &["not an HDF5 file"]),
+        ("text.h5", &["not an HDF5 file", "headstart extract or import", "-o"]),
+        ("empty.h5", &["not an HDF5 file", "headstart extract or import", "-o"]),
         ("cut.h5", &["truncated", "copy it again"]),
-        ("other.h5", &["an HDF5 file, but not a headstart cache"]),
+        ("other.h5", &["an HDF5 file, but not a headstart cache", "headstart extract or import", "-o"]),
     ] {
         says(&dir.fails(&format!("inspect {file}")), &[&[file], parts].concat());
         says(&dir.fails(&format!("train {file} -o y.head")), &[&[file], parts].concat());
