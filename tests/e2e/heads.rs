@@ -257,7 +257,12 @@ fn sweep_gives_the_rows_that_scripts_rely_on() {
     assert!(dir.read("sweep.png").starts_with(b"\x89PNG"));
     says(
         &dir.run("sweep x.h5 --heads svm"),
-        &["features:flatten", "svm", "60 training images, 30 test images", "best"],
+        &[
+            "features:flatten",
+            "svm",
+            "60 training images, 30 test images",
+            "best by cross-validation: features:flatten with svm\n",
+        ],
     );
     says(&dir.fails("sweep x.h5 --layers fetures"), &["x.h5", "fetures", "features"]);
 }

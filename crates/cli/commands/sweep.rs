@@ -5,7 +5,7 @@ use headstart_scenarios::{
 };
 use headstart_trainer::{HeadKind, parse_c_grid};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Compare layers × heads of one or more caches: a table and a plot of score against depth
 #[derive(clap::Args)]
@@ -40,10 +40,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
-    // Before anything is trained: it would be a pity to find out afterwards.
-    if let Some(path) = args.plot.iter().find(|path| !is_picture(path)) {
-        return Err(Usage(format!("--plot {}: end the file name with .svg or .png", path.display())).into());
-    }
+    super::check_plots(&args.plot)?;
     let options = SweepOptions {
         caches: args.caches.clone(),
         layers: args.layers.clone(),
@@ -78,10 +75,6 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         eprintln!("wrote {}", path.display());
     }
     Ok(Outcome::Done)
-}
-
-fn is_picture(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg") || ending.eq_ignore_ascii_case("png"))
 }
 
 fn print(result: &Sweep, several: bool) {
@@ -122,11 +115,12 @@ fn print(result: &Sweep, several: bool) {
     println!();
     for best in result.best() {
         println!(
-            "{}: {} training images{}; best by cross-validation: {} with {}",
+            "{}: {} training images{}; best by cross-validation: {}:{} with {}",
             best.cache.display(),
             best.n_train,
             if best.n_test > 0 { format!(", {} test images", best.n_test) } else { String::new() },
             best.layer,
+            best.pool,
             best.head
         );
     }
