@@ -1,7 +1,7 @@
 use crate::{Outcome, Usage, table};
 use headstart_scenarios::{
     plot::draw_scores,
-    sweep::{Sweep, SweepOptions, sweep},
+    sweep::{Sweep, SweepOptions, cache_names, sweep},
 };
 use headstart_trainer::{HeadKind, parse_c_grid};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -68,9 +68,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         print(&result, args.caches.len() > 1);
     }
     for path in &args.plot {
-        let names: Vec<String> =
-            args.caches.iter().filter_map(|cache| Some(cache.file_stem()?.to_string_lossy().into_owned())).collect();
-        let title = args.title.clone().unwrap_or_else(|| format!("{}: score against depth", names.join(", ")));
+        let names = || cache_names(&args.caches).join(", ");
+        let title = args.title.clone().unwrap_or_else(|| format!("{}: score against depth", names()));
         draw_scores(&result.plot(&title), path)?;
         eprintln!("wrote {}", path.display());
     }
