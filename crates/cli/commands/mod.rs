@@ -109,7 +109,9 @@ fn stop_on_signals() -> anyhow::Result<std::sync::Arc<std::sync::atomic::AtomicB
 
 /// Refuses a plot of another format before any work is done, for it would be a pity to find out afterwards.
 fn check_plots<'a>(plots: impl IntoIterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
-    let is_picture = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "svg" || ending == "png");
+    let is_picture = |path: &PathBuf| {
+        path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg") || ending.eq_ignore_ascii_case("png"))
+    };
     match plots.into_iter().find(|path| !is_picture(path)) {
         Some(path) => Err(Usage(format!("--plot {}: end the file name with .svg or .png", path.display())).into()),
         None => Ok(()),
