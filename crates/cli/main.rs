@@ -9,7 +9,7 @@ mod table;
 
 use clap::{Parser, Subcommand};
 use commands::{classify, doctor, evaluate, extract, import, inspect, layers, models, predict, sweep, train, weights};
-use std::{fmt, process::ExitCode};
+use std::{fmt, io::IsTerminal, process::ExitCode};
 
 /// Frozen backbones, features cached once, heads trained in seconds.
 ///
@@ -97,20 +97,47 @@ fn main() -> ExitCode {
         Ok(Outcome::Skipped) => ExitCode::from(3),
         Ok(Outcome::Interrupted) => ExitCode::from(4),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", chain(&error));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
+}
+
+/// An error with its causes, without those that it has quoted already: most of our messages end with their cause.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.contains(&cause) {
+        _ if text.is_empty() => cause,
+        true => text,
+        false => format!("{text}: {cause}"),
+    })
 }
 
 fn start_log(verbose: u8) {
     use tracing_subscriber::EnvFilter;
     let default = ["warn", "info", "debug"][usize::from(verbose.min(2))];
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    // Codes for colours are noise in a file or a pipe, and unwelcome where NO_COLOR says so (no-color.org).
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(!plain && std::io::stderr().is_terminal())
         .without_time()
         .with_target(false)
         .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context, anyhow};
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = anyhow!("no such file").context("x.pth: no such file");
+        assert_eq!(chain(&error), "x.pth: no such file");
+        let error =
+            Err::<(), _>(anyhow!("too few rows").context("class 'ant': too few rows")).context("x.h5").unwrap_err();
+        assert_eq!(chain(&error), "x.h5: class 'ant': too few rows");
+    }
 }

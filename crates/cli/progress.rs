@@ -29,7 +29,8 @@ impl Bar {
 
 impl Progress for Bar {
     fn begin(&self, plan: &Estimate) {
-        let time = plan.seconds.map_or_else(String::new, |s| format!(", about {}", table::short_seconds(s)));
+        // Nobody needs to know that it will take "0.0 s".
+        let time = plan.seconds.map_or_else(String::new, |s| format!(", about {}", table::short_seconds(s.max(0.1))));
         let already = if plan.already == 0 { String::new() } else { format!(" ({} are done)", plan.already) };
         eprintln!("{} images to do{already}: {} of activations{time}", plan.rows, table::short_bytes(plan.bytes));
         let bar = ProgressBar::with_draw_target(Some(plan.rows as u64), ProgressDrawTarget::stderr());

@@ -44,6 +44,33 @@ fn impossible_parameters_of_heads_are_refused() {
 }
 
 #[test]
+fn nothing_is_said_twice() {
+    // The harness looks at every error; these are where causes have causes.
+    let dir = small_cache();
+    let error = dir.fails("weights verify absent.pth --backbone lenet5");
+    assert_eq!(error, "error: absent.pth: No such file or directory (os error 2)\n");
+    std::fs::create_dir(dir.path("folder")).unwrap();
+    says(&dir.fails("weights verify folder --backbone lenet5"), &["folder", "not a file"]);
+    says(&dir.fails("inspect folder"), &["folder"]);
+    says(&dir.fails("import x.npz -o folder"), &["folder"]);
+    says(&dir.fails("train x.h5 --cv 2 -o folder"), &["folder"]);
+    says(&dir.fails("train x.h5 --cv 4 -o x.head"), &["at most 3 folds"]);
+    says(&dir.fails("sweep x.h5 --cv 4"), &["features:flatten", "at most 3 folds"]);
+    says(&dir.fails("evaluate absent.head x.h5"), &["absent.head"]);
+    says(&dir.fails("models --plot x.h5/models.svg"), &["models.svg"]);
+}
+
+#[test]
+fn warnings_have_no_colours_in_a_file() {
+    let dir = Dir::new();
+    let npz = Npz::new().floats("X", 1, &[0.0, 1.0, 0.1, 0.9, 0.5]).strings("y", &["no", "yes", "no", "yes", "maybe"]);
+    npz.strings("split", &["train", "train", "train", "train", "test"]).save(&dir.path("x.npz"));
+    dir.run("import x.npz -o x.h5");
+    let warned = dir.headstart("train x.h5 --cv 2 -o x.head").run().exits(0).stderr;
+    assert!(warned.starts_with(" WARN "), "{warned:?}");
+}
+
+#[test]
 fn an_unknown_backbone_is_answered_with_near_names() {
     let dir = Dir::new();
     says(&dir.fails("layers resnet81"), &["resnet81", "did you mean", "resnet18", "headstart models"]);
@@ -65,10 +92,10 @@ fn files_that_are_no_caches_are_told_apart() {
     drop(hdf5::File::create(dir.path("other.h5")).unwrap());
     for (file, parts) in [
         ("absent.h5", &["no such file"][..]),
-        ("text.h5", &["not an HDF5 file"]),
-        ("empty.h5", &["not an HDF5 file"]),
+        ("text.h5", &["not an HDF5 file", "headstart extract or import", "-o"]),
+        ("empty.h5", &["not an HDF5 file", "headstart extract or import", "-o"]),
         ("cut.h5", &["truncated", "copy it again"]),
-        ("other.h5", &["an HDF5 file, but not a headstart cache"]),
+        ("other.h5", &["an HDF5 file, but not a headstart cache", "headstart extract or import", "-o"]),
     ] {
         says(&dir.fails(&format!("inspect {file}")), &[&[file], parts].concat());
         says(&dir.fails(&format!("train {file} -o y.head")), &[&[file], parts].concat());
@@ -132,6 +159,10 @@ mod extraction {
         says(&dir.fails(&format!("{extract} fc1:gap")), &["fc1", "vector", "fc1:flatten"]);
         says(&dir.fails(&format!("{extract} conv3:grid2")), &["conv3", "too small", "gap"]);
         assert!(!dir.exists("x.h5"));
+        // A pattern takes the layers that its pool fits, and says what it leaves out.
+        let outcome = dir.headstart(&format!("{extract} conv*:grid2 --json")).run().exits(0);
+        says(&outcome.stderr, &["conv*:grid2 leaves out 1 layers", "conv3 is 120×1×1, too small for grid2"]);
+        assert_eq!(crate::harness::texts(&outcome.json()["layers"], ""), ["conv1:grid2", "conv2:grid2"]);
         says(&dir.misused("extract --images photos --backbone lenet5 -o x.h5"), &["--layers"]);
     }
 

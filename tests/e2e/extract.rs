@@ -64,7 +64,31 @@ fn provenance_and_inspect_say_where_the_numbers_come_from() {
     assert_eq!((&layer["shape"], &layer["width"], &layer["committed"]), (&json!([16, 10, 10]), &json!(16), &json!(4)));
     assert_eq!((&layer["store"], &layer["device"]), (&json!("f32"), &json!("cpu")));
     assert_eq!(shown["verified"]["problem_count"], 0);
-    says(&dir.run("inspect x.h5"), &["4 done", "lenet5", "random:0", "conv2:gap", "complete", "dog"]);
+    let shown = dir.run("inspect x.h5");
+    says(&shown, &["4 done", "lenet5", "random:0", "conv2:gap", "complete", "dog"]);
+    // People see the whole provenance too.
+    let texts = |field: &Value| field.as_array().unwrap().iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
+    let input = &provenance["preprocessing"];
+    says(
+        &shown,
+        &[
+            &format!("1 channels, mean {}, standard deviation {}", texts(&input["mean"]), texts(&input["std"])),
+            provenance["decoder"].as_str().unwrap(),
+            "none, 1 view(s) per image",
+            &format!("headstart {}, file format 1", env!("CARGO_PKG_VERSION")),
+        ],
+    );
+}
+
+#[test]
+fn size_and_time_are_told_before_a_run_of_any_length() {
+    let dir = Dir::new();
+    dir.class_folders("photos", &["cat"], 3);
+    // One of three cannot be used, and the time is still known.
+    dir.write("photos/cat/000.png", "no picture");
+    let said = dir.headstart(&format!("extract --images photos {LENET} --layers fc1 -o x.h5")).run().exits(0).stderr;
+    let plan = said.lines().next().unwrap();
+    assert!(plan.starts_with("3 images to do: 1.0 kB of activations, about ") && plan.ends_with(" s"), "{said}");
 }
 
 #[test]
@@ -110,6 +134,11 @@ fn paths_in_a_csv_are_relative_to_it() {
     let file = Contents::read(dir.path("x.h5"));
     assert_eq!(file.path, ["a/one.png", "b/two, with a comma.png", absolute.as_str()]);
     assert_eq!([file.class(0), file.class(1), file.class(2)], ["cat", "dog", ""]);
+    let shown = dir.run("inspect x.h5");
+    let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    for row in [&["class", "images", "test", "train"][..], &["cat", "0", "0", "1"], &["(no", "label)", "1", "0", "0"]] {
+        assert!(rows.iter().any(|line| line == row), "{row:?} is not in\n{shown}");
+    }
     assert_eq!(file.split, ["train", "test", ""]);
     assert_eq!(file.status, [1; 3]);
 }

@@ -131,7 +131,8 @@ impl Outcome {
         Self { shown, code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
-    /// Insists on an exit code. Whatever the command did, it did not panic.
+    /// Insists on an exit code. Whatever the command did, it did not panic, it sent no codes for colours to what is no
+    /// terminal, and no part of its error is said twice.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {
         assert!(
@@ -142,6 +143,10 @@ impl Outcome {
             self.stdout,
             self.stderr
         );
+        assert!(!self.stderr.contains('\u{1b}'), "$ {}\n{:?}", self.shown, self.stderr);
+        if let Some(part) = repeated(&self.stderr) {
+            panic!("{part:?} is said twice\n$ {}\n{}", self.shown, self.stderr);
+        }
         self
     }
 
@@ -149,6 +154,16 @@ impl Outcome {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{}: {error}\n{}", self.shown, self.stdout))
     }
+}
+
+/// A part of an error, between colons, that is there twice. Short ones are words that may recur.
+fn repeated(stderr: &str) -> Option<&str> {
+    let error = stderr.lines().find_map(|line| line.strip_prefix("error: "))?;
+    let parts: Vec<&str> = error.split(": ").filter(|part| part.len() >= 10).collect();
+    (1..parts.len())
+        .map(|at| (parts[at], &parts[..at]))
+        .find(|(part, before)| before.contains(part))
+        .map(|(part, _)| part)
 }
 
 #[cfg(feature = "torch")]

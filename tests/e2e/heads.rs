@@ -209,6 +209,12 @@ fn a_split_that_chose_c_is_not_the_one_that_scores() {
         assert!(shown["test"].is_null(), "{split}: {}", shown["test"]);
     }
     assert_eq!(dir.json("train x.h5 --split val:train -o x.head")["test"]["n"], 30);
+    // What is shown to people does not call it cross-validation.
+    for (split, chosen_on) in [("train:val", "val"), ("test:train", "train")] {
+        let shown = dir.run(&format!("train x.h5 --split {split} -o x.head"));
+        says(&shown, &["% ± ", &format!(" on split {chosen_on}, which chose C\n")]);
+        assert!(!shown.contains("fold") && !shown.contains("cross-validated"), "{shown}");
+    }
     says(&dir.fails("train x.h5 --split train:later -o x.head"), &["x.h5", "'later'", "'train', 'val'"]);
     says(&dir.misused("train x.h5 --split train -o x.head"), &["--split train", "train:val"]);
     says(&dir.misused("train x.h5 --split all:val -o x.head"), &["--split all:val", "two splits"]);
@@ -251,7 +257,12 @@ fn sweep_gives_the_rows_that_scripts_rely_on() {
     assert!(dir.read("sweep.png").starts_with(b"\x89PNG"));
     says(
         &dir.run("sweep x.h5 --heads svm"),
-        &["features:flatten", "svm", "60 training images, 30 test images", "best"],
+        &[
+            "features:flatten",
+            "svm",
+            "60 training images, 30 test images",
+            "best by cross-validation: features:flatten with svm\n",
+        ],
     );
     says(&dir.fails("sweep x.h5 --layers fetures"), &["x.h5", "fetures", "features"]);
 }

@@ -67,7 +67,12 @@ fn models_are_drawn() {
     says(&drawing, &["<svg", "<circle", "resnet50", "densenet161"]);
     dir.run("models --plot models.png");
     assert!(dir.read("models.png").starts_with(b"\x89PNG"));
-    says(&dir.fails("models --plot models.bmp"), &["models.bmp", ".svg", ".png"]);
+    // Refused before the table is printed.
+    for plot in ["models.pdf", "models"] {
+        let refused = dir.headstart(&format!("models --plot {plot}")).run().exits(2);
+        says(&refused.stderr, &["--plot", plot, ".svg or .png"]);
+        assert_eq!(refused.stdout, "");
+    }
 }
 
 #[test]
@@ -161,6 +166,31 @@ fn doctor_reports_what_is_there() {
         assert!(report["torch"].is_null());
     }
     says(&dir.run("doctor"), &["libtorch", "HDF5", "weights", "problem"]);
+}
+
+#[test]
+fn doctor_tells_partial_and_damaged_weights_from_complete_ones() {
+    let dir = Dir::new();
+    let doctor = || dir.headstart("doctor --json").env("HEADSTART_WEIGHTS", dir.path("weights")).run().exits(0).json();
+    let mut given =
+        headstart_extractor::weights::random(0, &headstart_extractor::zoo::find("squeezenet1_1").unwrap().graph());
+    let save = |name: &str, parameters: &headstart_extractor::weights::StateDict| {
+        crate::weights::save(&dir, "given.safetensors", parameters);
+        dir.run(&format!("weights import given.safetensors --backbone squeezenet1_1 -o weights/{name}"));
+    };
+    save("squeezenet1_1.safetensors", &given.tensors);
+    assert_eq!((&doctor()["weights"], &doctor()["problems"]), (&json!(["squeezenet1_1"]), &json!([])));
+    let bytes = dir.read("weights/squeezenet1_1.safetensors");
+    dir.write("weights/squeezenet1_1.safetensors", &bytes[..bytes.len() - 1]);
+    assert_eq!(doctor()["weights"], json!(["squeezenet1_1 (damaged)"]));
+    says(
+        doctor()["problems"][0].as_str().unwrap(),
+        &["squeezenet1_1.safetensors", "headstart weights get squeezenet1_1"],
+    );
+    std::fs::remove_file(dir.path("weights/squeezenet1_1.safetensors")).unwrap();
+    given.tensors.retain(|key, _| !key.starts_with("classifier"));
+    save("squeezenet1_1.convolutional.safetensors", &given.tensors);
+    assert_eq!(doctor()["weights"], json!(["squeezenet1_1 (convolutional part)"]));
 }
 
 #[test]

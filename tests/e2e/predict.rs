@@ -108,6 +108,50 @@ fn other_weights_are_refused() {
     says(&error, &["absent.safetensors", "No such file"]);
 }
 
+/// A head file with a change in the JSON that describes it.
+fn edited(head: &[u8], change: impl Fn(&mut Value)) -> Vec<u8> {
+    let (_, header) = SafeTensors::read_metadata(head).unwrap();
+    let mut about: Value = serde_json::from_str(&header.metadata().as_ref().unwrap()["headstart_head"]).unwrap();
+    change(&mut about);
+    let metadata = std::collections::HashMap::from([("headstart_head".to_string(), about.to_string())]);
+    safetensors::serialize(SafeTensors::deserialize(head).unwrap().iter(), Some(metadata)).unwrap()
+}
+
+#[test]
+fn a_field_of_an_edited_head_is_named() {
+    let dir = extracted();
+    dir.run("train x.h5 --layer conv2 --cv 4 -o x.head");
+    let head = dir.read("x.head");
+    for (field, value, parts) in [
+        ("size", json!(0), &["between 1 and 4096"][..]),
+        ("shorter_side", json!(4_000_000_000_u32), &["4000000000", "between 1 and"]),
+        ("channels", json!(0), &["3 (RGB) or 1 (grey)"]),
+        ("mean", json!([]), &["one for each"]),
+        ("std", json!([0.5, 0.5]), &["one for each"]),
+        ("std", json!([0.0]), &["above 0"]),
+    ] {
+        dir.write(
+            "y.head",
+            edited(&head, |about| about["source"]["provenance"]["preprocessing"][field] = value.clone()),
+        );
+        let error = dir.fails("predict y.head photos/test/dog/000.png");
+        says(&error, &[&[&format!("the head's preprocessing.{field}: "), "train again"], parts].concat());
+    }
+    let colour = |about: &mut Value| {
+        let input = &mut about["source"]["provenance"]["preprocessing"];
+        (input["channels"], input["mean"], input["std"]) = (json!(3), json!([0.5, 0.5, 0.5]), json!([0.5, 0.5, 0.5]));
+    };
+    dir.write("y.head", edited(&head, colour));
+    let error = dir.fails("predict y.head photos/test/dog/000.png");
+    says(&error, &["preprocessing.channels: 3 channels", "lenet5 takes 1"]);
+    dir.write("y.head", edited(&head, |about| about["source"]["provenance"]["compute_dtype"] = json!("q8")));
+    let error = dir.fails("predict y.head photos/test/dog/000.png");
+    says(&error, &["the head's compute_dtype: ", "q8", "f32, bf16, f16, tf32"]);
+    // The head as it was works.
+    dir.write("y.head", edited(&head, |_| ()));
+    dir.run("predict y.head photos/test/dog/000.png");
+}
+
 #[test]
 fn heads_and_caches_of_other_extractions_do_not_mix() {
     let dir = extracted();

@@ -14,7 +14,9 @@ fn features_of_photographs_equal_those_of_torchvision() {
         return skip(&format!("{python} cannot import torchvision and safetensors; HEADSTART_PYTHON names another"));
     }
     let Some(photos) = photographs() else {
-        return skip("no photographs: neither HEADSTART_PHOTOS nor ../shared/data/flowers5 nor data/photos is there");
+        return skip(
+            "no photographs: neither HEADSTART_PHOTOS nor data/photos is there; get some with: scripts/fetch photos",
+        );
     };
     let dir = Dir::new();
     let weights = dir.headstart("weights list --json").with_real_weights().run().exits(0).json();
@@ -53,11 +55,10 @@ fn features_of_photographs_equal_those_of_torchvision() {
     }
 }
 
-/// A folder of photographs.
+/// A folder of photographs: the one that HEADSTART_PHOTOS names, else what scripts/fetch puts into data/photos.
 fn photographs() -> Option<std::path::PathBuf> {
     let named = std::env::var_os("HEADSTART_PHOTOS").map(std::path::PathBuf::from);
-    let usual = ["../shared/data/flowers5", "data/photos"].map(|folder| repository().join(folder));
-    named.into_iter().chain(usual).find(|folder| folder.is_dir())
+    named.into_iter().chain([repository().join("data/photos")]).find(|folder| folder.is_dir())
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {

@@ -14,7 +14,7 @@ fn random_parameters(backbone: &str, seed: u64) -> StateDict {
 }
 
 /// Writes parameters as a safetensors file.
-fn save(dir: &Dir, name: &str, parameters: &StateDict) {
+pub fn save(dir: &Dir, name: &str, parameters: &StateDict) {
     let bytes: Vec<Vec<u8>> =
         parameters.values().map(|tensor| tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
     let views = parameters
@@ -68,6 +68,33 @@ fn a_parameter_that_does_not_fit_is_named() {
     let misshapen = Tensor { shape: vec![6, 3, 5, 5], data: vec![0.0; 450] };
     refused(&|p| drop(p.insert("conv1.weight".into(), misshapen.clone())), &["conv1.weight", "6×1×5×5", "6×3×5×5"]);
     says(&dir.fails(&format!("weights verify {} --backbone lenet5", golden("zip.pth"))), &["zip.pth", "lenet5"]);
+}
+
+#[test]
+fn verify_and_import_take_the_same_files() {
+    let dir = Dir::new();
+    // torchvision's own densenet files still have the keys of its first DenseNets.
+    let complete = random_parameters("densenet121", 0);
+    let dotted = |key: &String| match key.split_once(".denselayer") {
+        Some((block, layer)) => {
+            format!("{block}.denselayer{}", layer.replace("norm", "norm.").replace("conv", "conv."))
+        }
+        None => key.clone(),
+    };
+    save(&dir, "old.safetensors", &complete.iter().map(|(key, tensor)| (dotted(key), tensor.clone())).collect());
+    let verified = dir.json("weights verify old.safetensors --backbone densenet121");
+    assert_eq!((&verified["usable"], &verified["matched"]), (&json!(true), &json!(complete.len())));
+    let shown = dir.run("weights import old.safetensors --backbone densenet121 -o kept.safetensors");
+    says(&shown, &[verified["sha256"].as_str().unwrap()]);
+
+    let mut bytes = dir.read("kept.safetensors");
+    *bytes.last_mut().unwrap() ^= 1;
+    dir.write("kept.safetensors", bytes);
+    for command in ["verify kept.safetensors", "import kept.safetensors -o again.safetensors"] {
+        let error = dir.fails(&format!("weights {command} --backbone densenet121"));
+        says(&error, &["kept.safetensors", "damaged", "hash"]);
+    }
+    assert!(!dir.exists("again.safetensors"));
 }
 
 #[test]
@@ -148,5 +175,26 @@ mod running {
             dir.fails("extract --images photos --backbone lenet5 --weights kept.safetensors --layers fc1 -o x.h5");
         says(&error, &["kept.safetensors", "damaged"]);
         assert!(!dir.exists("x.h5"));
+    }
+
+    #[test]
+    fn a_complete_cache_is_told_from_the_header_of_the_weights() {
+        let dir = Dir::new();
+        dir.class_folders("photos", &["cat"], 2);
+        save(&dir, "mine.safetensors", &random_parameters("lenet5", 0));
+        dir.run("weights import mine.safetensors --backbone lenet5 -o kept.safetensors");
+        let extract = "extract --images photos --backbone lenet5 --weights kept.safetensors -o x.h5 --layers";
+        dir.run(&format!("{extract} fc1"));
+        let cache = dir.read("x.h5");
+        // Reading the numbers would find them damaged.
+        let mut bytes = dir.read("kept.safetensors");
+        *bytes.last_mut().unwrap() ^= 1;
+        dir.write("kept.safetensors", bytes);
+        assert_eq!(dir.json(&format!("{extract} fc1"))["computed"], 0);
+        // As soon as there is something to compute they are read, before the cache is touched.
+        says(&dir.fails(&format!("{extract} fc1,fc2")), &["kept.safetensors", "damaged"]);
+        dir.picture("photos/cat/new.png", 1, 1);
+        says(&dir.fails(&format!("{extract} fc1")), &["kept.safetensors", "damaged"]);
+        assert!(dir.read("x.h5") == cache);
     }
 }

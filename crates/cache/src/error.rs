@@ -29,13 +29,20 @@ pub enum Error {
         path: PathBuf,
     },
     /// The file is not HDF5 at all.
-    #[error("{}: not an HDF5 file", .path.display())]
+    #[error(
+        "{}: not an HDF5 file; give a cache that headstart extract or import wrote, or write to another file (-o)",
+        .path.display()
+    )]
     NotHdf5 {
         /// The file.
         path: PathBuf,
     },
     /// An HDF5 file, but not one of ours.
-    #[error("{}: an HDF5 file, but not a headstart cache ({detail})", .path.display())]
+    #[error(
+        "{}: an HDF5 file, but not a headstart cache ({detail}); give one that headstart extract or import wrote, or write \
+         to another file (-o)",
+        .path.display()
+    )]
     NotACache {
         /// The file.
         path: PathBuf,

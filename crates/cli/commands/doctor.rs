@@ -1,5 +1,8 @@
 use crate::{Outcome, table};
-use headstart_extractor::weights;
+use headstart_extractor::{
+    weights::{self, sources::Part},
+    zoo,
+};
 use serde::Serialize;
 
 /// Say what was found on this machine, and what is wrong
@@ -57,11 +60,7 @@ fn examine() -> Report {
             "none".into()
         }
     };
-    let stored: Vec<String> = weights::list()
-        .into_iter()
-        .filter(|listed| listed.cached.is_some())
-        .map(|listed| listed.sources.backbone.to_string())
-        .collect();
+    let stored: Vec<String> = weights::list().iter().filter_map(|listed| stored(listed, &mut problems)).collect();
     if stored.is_empty() {
         problems.push("no pretrained weights yet; get some with: headstart weights get resnet18".to_string());
     }
@@ -87,9 +86,33 @@ fn examine() -> Report {
     }
 }
 
+/// A backbone whose weights are on this machine, and what of it there is. Headers and lengths are looked at: reading
+/// every number would take a minute for all of them.
+fn stored(listed: &weights::Listed, problems: &mut Vec<String>) -> Option<String> {
+    let (path, backbone) = (listed.cached.as_ref()?, listed.sources.backbone);
+    let graph = zoo::find(backbone).ok()?.graph();
+    Some(match (weights::outline(path, &graph), listed.cached_part) {
+        (Ok(Some(_)), Some(Part::Convolutional)) => format!("{backbone} (convolutional part)"),
+        (Ok(Some(_)), _) => backbone.to_string(),
+        (outline, _) => {
+            let reason =
+                outline.err().map_or("cut short, or not the weights of this backbone".into(), |e| e.to_string());
+            problems.push(format!(
+                "{}: {reason}; remove it and get it again with: headstart weights get {backbone}",
+                path.display()
+            ));
+            format!("{backbone} (damaged)")
+        }
+    })
+}
+
 #[cfg(feature = "torch")]
 fn print_torch(torch: &headstart_extractor::engine::DeviceReport) {
-    println!("libtorch      {} in {}", torch.libtorch_version, torch.libtorch.as_deref().unwrap_or("?"));
+    println!(
+        "libtorch      {} in {}",
+        torch.libtorch_version.as_deref().unwrap_or("of unknown version"),
+        torch.libtorch.as_deref().unwrap_or("?")
+    );
     println!("CPU           {} threads; precisions {}", torch.threads, torch.cpu_precisions.join(", "));
     match (&torch.cuda_problem, torch.cuda_devices) {
         (None, devices) => println!(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(after_help = "\
 IMAGES is a folder of class folders, a folder with train/ val/ test/ of such, a flat folder (no labels), or a CSV with
-the columns path,label,split. The same command continues after an interruption, and computes only what is missing.
+the columns path,label,split (an empty label or -1 is no label). The same command continues after an interruption, and computes only what is missing.
 
 Examples:
   headstart extract --images photos/ --backbone resnet18 --layers layer3,layer4 -o features/photos.h5

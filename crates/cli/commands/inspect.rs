@@ -1,8 +1,11 @@
 use crate::{Outcome, table};
 use anyhow::bail;
-use headstart_cache::{Report, Summary, summarize, verify};
+use headstart_cache::{Augmentation, Report, Summary, summarize, verify};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// Show what a cache holds and where it comes from, also while it is being written
 #[derive(clap::Args)]
@@ -70,7 +73,21 @@ fn print(shown: &Shown) {
             provenance.compute_dtype,
             provenance.images.as_deref().unwrap_or("?"),
         );
+        let numbers = |values: &[f32]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        println!(
+            "            {} channels, mean {}, standard deviation {}",
+            input.channels,
+            numbers(&input.mean),
+            numbers(&input.std)
+        );
     }
+    if let Some(decoder) = &provenance.decoder {
+        println!("decoder     {decoder}");
+    }
+    let Augmentation { recipe, views, seed } = &provenance.augmentation;
+    let seed = if *views > 1 { format!(", seed {seed}") } else { String::new() };
+    println!("augmented   {recipe}, {views} view(s) per image{seed}");
+    println!("made by     headstart {}, file format {}", provenance.tool_version, provenance.format_version);
     println!("key         {}", summary.key);
     println!();
     table::print(
@@ -88,22 +105,7 @@ fn print(shown: &Shown) {
             ]
         }),
     );
-    if !summary.classes.is_empty() {
-        println!();
-        let mut splits: Vec<&String> = summary.classes.iter().flat_map(|class| class.splits.keys()).collect();
-        splits.sort();
-        splits.dedup();
-        let named = |split: &&String| if split.is_empty() { ">images".into() } else { format!(">{split}") };
-        let headings: Vec<String> = std::iter::once("class".to_string()).chain(splits.iter().map(named)).collect();
-        let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
-        table::print(
-            &headings,
-            summary.classes.iter().map(|class| {
-                let count = |split: &&String| class.splits.get(*split).copied().unwrap_or(0).to_string();
-                std::iter::once(class.name.clone()).chain(splits.iter().map(count)).collect()
-            }),
-        );
-    }
+    print_classes(summary);
     if !summary.failed.is_empty() {
         println!("\nimages that could not be used:");
         for failed in summary.failed.iter().take(LISTED) {
@@ -119,4 +121,27 @@ fn print(shown: &Shown) {
             println!("  {problem}");
         }
     }
+}
+
+/// How many rows of each class each split has, and how many have no class.
+fn print_classes(summary: &Summary) {
+    const UNLABELLED: &str = "(no label)";
+    let unlabelled = (!summary.unlabelled.is_empty()).then_some((UNLABELLED, &summary.unlabelled));
+    let lines: Vec<(&str, &BTreeMap<String, usize>)> =
+        summary.classes.iter().map(|class| (class.name.as_str(), &class.splits)).chain(unlabelled).collect();
+    let splits: BTreeSet<&String> = lines.iter().flat_map(|(_, splits)| splits.keys()).collect();
+    if splits.is_empty() {
+        return;
+    }
+    let named = |split: &&String| if split.is_empty() { ">images".into() } else { format!(">{split}") };
+    let headings: Vec<String> = std::iter::once("class".to_string()).chain(splits.iter().map(named)).collect();
+    let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+    println!();
+    table::print(
+        &headings,
+        lines.iter().map(|(class, counts)| {
+            let count = |split: &&String| counts.get(*split).copied().unwrap_or(0).to_string();
+            std::iter::once(class.to_string()).chain(splits.iter().map(count)).collect()
+        }),
+    );
 }

@@ -18,7 +18,7 @@ use crate::Usage;
 use crate::{Outcome, table};
 use headstart_cache::{Cache, LayerInfo};
 use headstart_trainer::{HeadKind, HeadParams, Vectors};
-use std::{fmt::Display, str::FromStr};
+use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 /// Which network, with which weights, seeing images how.
 #[derive(clap::Args)]
@@ -105,6 +105,17 @@ fn stop_on_signals() -> anyhow::Result<std::sync::Arc<std::sync::atomic::AtomicB
         flag::register(signal, stop.clone())?;
     }
     Ok(stop)
+}
+
+/// Refuses a plot of another format before any work is done, for it would be a pity to find out afterwards.
+fn check_plots<'a>(plots: impl IntoIterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
+    let is_picture = |path: &PathBuf| {
+        path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg") || ending.eq_ignore_ascii_case("png"))
+    };
+    match plots.into_iter().find(|path| !is_picture(path)) {
+        Some(path) => Err(Usage(format!("--plot {}: end the file name with .svg or .png", path.display())).into()),
+        None => Ok(()),
+    }
 }
 
 /// What commands that run a network say in a binary built without libtorch.

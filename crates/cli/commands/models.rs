@@ -16,6 +16,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    super::check_plots(&args.plot)?;
     let cards = model_cards();
     if let Some(path) = &args.plot {
         draw_models(&cards, path)?;

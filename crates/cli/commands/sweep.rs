@@ -1,11 +1,11 @@
 use crate::{Outcome, Usage, table};
 use headstart_scenarios::{
     plot::draw_scores,
-    sweep::{Sweep, SweepOptions, sweep},
+    sweep::{Sweep, SweepOptions, cache_names, sweep},
 };
 use headstart_trainer::parse_c_grid;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Compare layers × heads of one or more caches: a table and a plot of score against depth
 #[derive(clap::Args)]
@@ -41,9 +41,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     // Before anything is trained: it would be a pity to find out afterwards.
-    if let Some(path) = args.plot.iter().find(|path| !is_picture(path)) {
-        return Err(Usage(format!("--plot {}: end the file name with .svg or .png", path.display())).into());
-    }
+    super::check_plots(&args.plot)?;
     if args.head.cv_folds == 0 {
         return Err(Usage("--cv none: a sweep compares by cross-validation; give a number of folds".into()).into());
     }
@@ -73,17 +71,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         print(&result, args.caches.len() > 1);
     }
     for path in &args.plot {
-        let names: Vec<String> =
-            args.caches.iter().filter_map(|cache| Some(cache.file_stem()?.to_string_lossy().into_owned())).collect();
-        let title = args.title.clone().unwrap_or_else(|| format!("{}: score against depth", names.join(", ")));
+        let names = || cache_names(&args.caches).join(", ");
+        let title = args.title.clone().unwrap_or_else(|| format!("{}: score against depth", names()));
         draw_scores(&result.plot(&title), path)?;
         eprintln!("wrote {}", path.display());
     }
     Ok(Outcome::Done)
-}
-
-fn is_picture(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg") || ending.eq_ignore_ascii_case("png"))
 }
 
 fn print(result: &Sweep, several: bool) {
@@ -124,11 +117,12 @@ fn print(result: &Sweep, several: bool) {
     println!();
     for best in result.best() {
         println!(
-            "{}: {} training images{}; best by cross-validation: {} with {}",
+            "{}: {} training images{}; best by cross-validation: {}:{} with {}",
             best.cache.display(),
             best.n_train,
             if best.n_test > 0 { format!(", {} test images", best.n_test) } else { String::new() },
             best.layer,
+            best.pool,
             best.head
         );
     }

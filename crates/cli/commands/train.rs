@@ -56,6 +56,9 @@ struct Shown<'a> {
     read_seconds: f64,
     #[serde(flatten)]
     outcome: &'a headstart_trainer::Outcome,
+    /// The split that chose C, where that was no cross-validation.
+    #[serde(skip)]
+    chosen_on: Option<&'a str>,
     /// The split that `test` is of.
     test_rows: Option<&'static str>,
     /// Scores on the rows that chose nothing.
@@ -117,6 +120,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         c: outcome.model.c(),
         read_seconds,
         outcome: &outcome,
+        chosen_on: args.split.as_deref().and_then(|split| Some(split.split_once(':')?.1)),
         test_rows: Part::test_split(&cache).filter(|_| test_metrics.is_some()),
         test: test_metrics,
     };
@@ -171,18 +175,23 @@ fn print(shown: &Shown) {
     );
     if let Some(selection) = &outcome.selection {
         let best = selection.best();
-        println!(
-            "cross-validated accuracy {:.1} % ± {:.1} (standard error over {} folds)",
-            100.0 * best.mean,
-            100.0 * best.standard_error,
-            selection.folds
-        );
+        let (mean, error) = (100.0 * best.mean, 100.0 * best.standard_error);
+        match shown.chosen_on {
+            Some(split) => println!("accuracy {mean:.1} % ± {error:.1} on split {split}, which chose C"),
+            None => println!(
+                "cross-validated accuracy {mean:.1} % ± {error:.1} (standard error over {} folds)",
+                selection.folds
+            ),
+        }
     }
     match (&shown.test, &outcome.selection) {
         (Some(test), _) => {
             super::evaluate::print(test, &format!("split {}", shown.test_rows.unwrap_or_default()));
         }
-        (None, Some(selection)) => super::evaluate::print(&selection.out_of_fold, "out-of-fold"),
+        (None, Some(selection)) => {
+            let rows = shown.chosen_on.map_or("out-of-fold".into(), |split| format!("split {split}, which chose C"));
+            super::evaluate::print(&selection.out_of_fold, &rows);
+        }
         (None, None) => super::evaluate::print(&outcome.training_metrics, "training (says nothing about new images)"),
     }
     let seconds = &outcome.seconds;

@@ -135,7 +135,7 @@ fn warn_missing(missing: &[String]) {
 
 fn verify(file: &std::path::Path, backbone: &str, json: bool) -> anyhow::Result<Outcome> {
     let graph = zoo::find(backbone)?.graph();
-    let comparison = weights::compare(&weights::read(file)?, &graph);
+    let comparison = weights::verify(file, &graph)?;
     if json {
         table::print_json(&comparison)?;
     } else {

@@ -3,11 +3,14 @@
 use crate::{
     graph::{Graph, LayerSpec, SelectError, Shape, ShapeError, Tap},
     images::{GeometryError, geometry},
-    weights::{self, Weights, WeightsError},
+    weights::{self, Outline, StateDict, Weights, WeightsError},
     zoo::{self, Architecture, UnknownBackbone},
 };
 use headstart_cache::{Preprocessing, Resize, WeightsId};
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 /// Where the weights come from: what `--weights` says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,6 +55,12 @@ pub enum BackboneError {
     /// Its weights cannot be used.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// Its weights file changed under way.
+    #[error("{}: replaced by other weights while it was being read; run the command again", .path.display())]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// The input size is out of bounds.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
@@ -85,10 +94,12 @@ pub struct Backbone {
     pub graph: Graph,
     /// Shape of every node's value at this input size.
     pub shapes: Vec<Shape>,
-    /// Its parameters.
+    /// Its parameters; without their numbers until [`Self::read_weights`], where it was only described.
     pub weights: Weights,
     /// How images are prepared for it.
     pub preprocessing: Preprocessing,
+    /// The file whose numbers have not been read.
+    unread: Option<PathBuf>,
 }
 
 impl Backbone {
@@ -102,17 +113,54 @@ impl Backbone {
         size: Option<u32>,
         resize: Option<Resize>,
     ) -> Result<Self, BackboneError> {
+        let mut backbone = Self::describe(name, weights, size, resize)?;
+        backbone.read_weights()?;
+        Ok(backbone)
+    }
+
+    /// [`Self::load`] without the numbers of a weights file whose header says which weights they are: enough to tell what
+    /// a run would do, and half a gigabyte less to read when that is nothing. [`Self::read_weights`] makes it fit to run.
+    ///
+    /// # Errors
+    /// Those of [`Self::load`], but a damaged file may go unnoticed until its numbers are read.
+    pub fn describe(
+        name: &str,
+        weights: &WeightsChoice,
+        size: Option<u32>,
+        resize: Option<Resize>,
+    ) -> Result<Self, BackboneError> {
         let architecture = zoo::find(name)?;
         let graph = architecture.graph();
         let preprocessing = geometry::with_geometry(&architecture.preprocessing, size, resize)?;
         let side = preprocessing.size as usize;
         let shapes = graph.shapes([preprocessing.channels as usize, side, side])?;
-        let weights = match weights {
-            WeightsChoice::Pretrained => pretrained(name, &graph)?,
-            WeightsChoice::File(path) => weights::load(path, &graph)?,
-            WeightsChoice::Random(seed) => weights::random(*seed, &graph),
+        let (weights, unread) = match weights {
+            WeightsChoice::Pretrained => {
+                let not_fetched = || BackboneError::NotFetched { backbone: name.to_string() };
+                let path = weights::locate(name).ok_or_else(not_fetched)?;
+                let source = weights::facts(&path)?.remove("source");
+                described(&path, source, &graph)?
+            }
+            WeightsChoice::File(path) => described(path, None, &graph)?,
+            WeightsChoice::Random(seed) => (weights::random(*seed, &graph), None),
         };
-        Ok(Self { architecture, graph, shapes, weights, preprocessing })
+        Ok(Self { architecture, graph, shapes, weights, preprocessing, unread })
+    }
+
+    /// Reads the numbers of the weights if that has not been done.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is damaged, or holds other weights than when the backbone was described.
+    pub fn read_weights(&mut self) -> Result<(), BackboneError> {
+        if let Some(path) = &self.unread {
+            let read = weights::load(path, &self.graph)?;
+            if read.sha256 != self.weights.sha256 {
+                return Err(BackboneError::Replaced { path: path.clone() });
+            }
+            self.weights.tensors = read.tensors;
+            self.unread = None;
+        }
+        Ok(())
     }
 
     /// The taps that layer specs stand for.
@@ -155,10 +203,13 @@ impl Backbone {
     }
 }
 
-/// The weights that `headstart weights get` put on this machine.
-fn pretrained(name: &str, graph: &Graph) -> Result<Weights, BackboneError> {
-    let path = weights::locate(name).ok_or_else(|| BackboneError::NotFetched { backbone: name.to_string() })?;
-    let source = weights::facts(&path)?.remove("source");
-    let weights = weights::load(&path, graph)?;
-    Ok(Weights { source: source.unwrap_or_else(|| path.display().to_string()), ..weights })
+/// The weights in a file under the name of their source (else the file's), and the file if their numbers are still in it.
+fn described(path: &Path, source: Option<String>, graph: &Graph) -> Result<(Weights, Option<PathBuf>), WeightsError> {
+    let source = source.unwrap_or_else(|| path.display().to_string());
+    Ok(match weights::outline(path, graph)? {
+        Some(Outline { sha256, missing }) => {
+            (Weights { tensors: StateDict::new(), sha256, source, missing }, Some(path.to_path_buf()))
+        }
+        None => (Weights { source, ..weights::load(path, graph)? }, None),
+    })
 }

@@ -1,14 +1,14 @@
 //! From image files to classes: a trained head behind the exact extraction it was trained on, or a backbone's own
 //! ImageNet classifier.
 
-use headstart_cache::Provenance;
+use headstart_cache::{Preprocessing, Provenance};
 use headstart_extractor::{
     backbone::{Backbone, BackboneError, WeightsChoice},
     engine::{DeviceChoice, Precision},
     graph::{LayerSpec, SelectError, Tap},
-    images::DECODER,
+    images::{DECODER, geometry},
     pipeline::{ExtractError, vectors},
-    zoo::imagenet_classes,
+    zoo::{self, imagenet_classes},
 };
 use headstart_trainer::Head;
 use ndarray::Array2;
@@ -42,6 +42,14 @@ pub enum PredictError {
         "{0} does not tell ImageNet's classes apart; classify works with the other backbones of `headstart models`"
     )]
     NotImageNet(String),
+    /// A field of the head that makes no sense, as only an edited file has.
+    #[error("the head's {field}: {reason}; use the head as `headstart train` wrote it, or train again")]
+    Field {
+        /// Its path in the head's provenance.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The head's layer or pool is not one of this backbone's.
     #[error("the head's layer does not fit its backbone: {0}")]
     Layer(#[from] SelectError),
@@ -105,12 +113,14 @@ fn rebuild(
     weights: &WeightsChoice,
 ) -> Result<(Backbone, Tap, Precision), PredictError> {
     let Some(input) = &provenance.preprocessing else { return Err(PredictError::Imported) };
+    check_input(&provenance.backbone, input)?;
+    let precision: Precision = provenance.compute_dtype.parse().map_err(|reason| field("compute_dtype", reason))?;
     // `random:SEED` weights are not stored anywhere: the head says how to make them again.
     let made_again = match (weights, provenance.weights.source.parse()) {
         (WeightsChoice::Pretrained, Ok(random @ WeightsChoice::Random(_))) => random,
         _ => weights.clone(),
     };
-    let backbone = Backbone::load(&provenance.backbone, &made_again, Some(input.size), Some(input.resize))?;
+    let mut backbone = Backbone::load(&provenance.backbone, &made_again, Some(input.size), Some(input.resize))?;
     let found = backbone.weights_id();
     if found.sha256 != provenance.weights.sha256 {
         return Err(PredictError::OtherWeights {
@@ -120,7 +130,7 @@ fn rebuild(
             found: format!("{} ({})", found.sha256, found.source),
         });
     }
-    let backbone = Backbone { preprocessing: input.clone(), ..backbone };
+    backbone.preprocessing = input.clone();
     if provenance.decoder.as_deref() != Some(DECODER) {
         tracing::warn!(
             "the head's vectors were decoded by {:?}, this headstart decodes by {DECODER:?}; predictions may differ slightly",
@@ -129,8 +139,27 @@ fn rebuild(
     }
     let spec: LayerSpec = head.source.layer.parse()?;
     let tap = backbone.select(&[spec])?.swap_remove(0);
-    let precision = provenance.compute_dtype.parse().unwrap_or(Precision::F32);
     Ok((backbone, tap, precision))
+}
+
+/// Whether the input that a head describes can be made, and is one that its backbone takes.
+fn check_input(backbone: &str, input: &Preprocessing) -> Result<(), PredictError> {
+    geometry::check(input).map_err(|error| {
+        let name = error.field().map_or("preprocessing".into(), |field| format!("preprocessing.{field}"));
+        field(&name, error.to_string())
+    })?;
+    let takes = zoo::find(backbone).map_err(BackboneError::from)?.preprocessing.channels;
+    if input.channels != takes {
+        return Err(field(
+            "preprocessing.channels",
+            format!("{} channels, but {backbone} takes {takes}", input.channels),
+        ));
+    }
+    Ok(())
+}
+
+fn field(name: &str, reason: String) -> PredictError {
+    PredictError::Field { field: name.to_string(), reason }
 }
 
 fn guesses(head: &Head, values: Vec<f32>) -> Result<Vec<Guess>, headstart_trainer::Error> {

@@ -5,7 +5,7 @@ use headstart_cache::{Cache, LayerInfo};
 use headstart_extractor::zoo;
 use headstart_trainer::{HeadKind, HeadParams, Part, Prepared, Validation, Vectors, engine, evaluate, train_prepared};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What to sweep.
 #[derive(Debug, Clone)]
@@ -185,6 +185,24 @@ fn depth(backbone: &str, layer: &str) -> Option<f64> {
     Some(graph.find(layer)? as f64 / (graph.nodes().len() - 1) as f64)
 }
 
+/// What to call each of these caches: its name without the ending, or the shortest end of its path that no other has.
+pub fn cache_names(caches: &[PathBuf]) -> Vec<String> {
+    // Of `parts` parts of a path; none of them, the name without its ending.
+    let name = |path: &Path, parts: usize| match parts {
+        0 => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        _ => {
+            let all: Vec<_> = path.components().collect();
+            all[all.len().saturating_sub(parts)..].iter().collect::<PathBuf>().display().to_string()
+        }
+    };
+    let shortest = |path: &PathBuf| {
+        let others = || caches.iter().filter(move |other| *other != path);
+        let unique = |parts: &usize| others().all(|other| name(other, *parts) != name(path, *parts));
+        name(path, (0..path.components().count()).find(unique).unwrap_or(usize::MAX))
+    };
+    caches.iter().map(shortest).collect()
+}
+
 impl Sweep {
     /// For each cache, in order, the row with the best cross-validated score; of equals the first. The test rows choose
     /// nothing.
@@ -220,11 +238,16 @@ impl Sweep {
         layers.sort_by(|a, b| a.0.total_cmp(&b.0));
         let layers: Vec<String> = layers.into_iter().map(|(_, name)| name).collect();
 
-        let several_caches = self.rows.iter().any(|row| row.cache != self.rows[0].cache);
+        let mut caches: Vec<PathBuf> = Vec::new();
+        for row in &self.rows {
+            if !caches.contains(&row.cache) {
+                caches.push(row.cache.clone());
+            }
+        }
+        let names = cache_names(&caches);
+        let mut lines: Vec<(&Path, HeadKind)> = Vec::new();
         let mut series: Vec<Series> = Vec::new();
         for row in &self.rows {
-            let stem = row.cache.file_stem().unwrap_or_default().to_string_lossy();
-            let line = if several_caches { format!("{stem}, {}", row.head) } else { row.head.to_string() };
             let half = 1.96 * row.cv_se;
             let point = Point {
                 layer: layers.iter().position(|layer| *layer == name(row)).unwrap_or(0),
@@ -232,9 +255,18 @@ impl Sweep {
                 low: if tested { row.test_low.unwrap_or(row.cv_mean) } else { row.cv_mean - half },
                 high: if tested { row.test_high.unwrap_or(row.cv_mean) } else { row.cv_mean + half },
             };
-            match series.iter_mut().find(|series| series.name == line) {
-                Some(series) => series.points.push(point),
-                None => series.push(Series { name: line, points: vec![point] }),
+            let line = (row.cache.as_path(), row.head);
+            match lines.iter().position(|known| *known == line) {
+                Some(index) => series[index].points.push(point),
+                None => {
+                    let cache = caches.iter().zip(&names).find(|(path, _)| **path == row.cache).map(|(_, name)| name);
+                    let name = match cache.filter(|_| caches.len() > 1) {
+                        Some(cache) => format!("{cache}, {}", row.head),
+                        None => row.head.to_string(),
+                    };
+                    lines.push(line);
+                    series.push(Series { name, points: vec![point] });
+                }
             }
         }
         for line in &mut series {
@@ -249,7 +281,7 @@ impl Sweep {
 mod tests {
     use super::*;
     use headstart_cache::{Augmentation, LayerDesc, Provenance, RowOutcome, RowSpec, Store, WeightsId, Writer};
-    use std::{cell::Cell, path::Path};
+    use std::cell::Cell;
 
     /// A cache of twelve rows of two classes and two layers, of which the second has so many rows.
     fn cache(path: &Path, second: usize) {
@@ -307,5 +339,38 @@ mod tests {
         assert_eq!(started.get(), 0);
         assert_eq!(sweep(&options(&[&whole]), &progress).unwrap().rows.len(), 2);
         assert_eq!(started.get(), 2);
+    }
+
+    #[test]
+    fn caches_are_named_by_what_tells_them_apart() {
+        let names = |paths: &[&str]| cache_names(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(names(&["a/x.h5", "b/y.h5"]), ["x", "y"]);
+        assert_eq!(names(&["a/x.h5", "b/x.h5", "b/y.h5"]), ["a/x.h5", "b/x.h5", "y"]);
+        assert_eq!(names(&["x.h5", "x.hdf5"]), ["x.h5", "x.hdf5"]);
+        assert_eq!(names(&["/r/a/x.h5", "/s/a/x.h5", "x.h5"]), ["r/a/x.h5", "s/a/x.h5", "x.h5"]);
+    }
+
+    #[test]
+    fn caches_of_the_same_name_are_lines_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let caches = ["a", "b"].map(|name| {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+            folder.path().join(name).join("x.h5")
+        });
+        caches.iter().for_each(|path| cache(path, 12));
+        let options = SweepOptions {
+            caches: caches.to_vec(),
+            layers: Vec::new(),
+            heads: vec![HeadKind::Logistic],
+            engine: EngineChoice::Default,
+            cs: vec![1.0],
+            folds: 2,
+            standardize: false,
+            seed: 0,
+        };
+        let plot = sweep(&options, &|_, _, _| {}).unwrap().plot("two");
+        let lines: Vec<(&str, usize)> =
+            plot.series.iter().map(|series| (series.name.as_str(), series.points.len())).collect();
+        assert_eq!(lines, [("a/x.h5, logistic", 2), ("b/x.h5, logistic", 2)]);
     }
 }

@@ -2,7 +2,14 @@
 //! libtorch's CPU library alone and opens `libtorch_cuda.so` when it is there.
 
 use serde::Serialize;
-use std::{fmt, path::PathBuf, process::Command, str::FromStr, sync::OnceLock};
+use std::{
+    ffi::{c_int, c_uint},
+    fmt,
+    path::PathBuf,
+    process::Command,
+    str::FromStr,
+    sync::OnceLock,
+};
 use tch::Kind;
 
 /// Precision of the forward pass.
@@ -94,6 +101,21 @@ pub enum DeviceError {
         /// Why there is none.
         reason: String,
     },
+    /// The environment overrules the precision.
+    #[error(
+        "--dtype {precision}, but {TF32_VARIABLE}={value} is exported, which makes NVIDIA's libraries {effect}; unset it, \
+         or use --dtype {instead}"
+    )]
+    Overruled {
+        /// What was asked for.
+        precision: Precision,
+        /// What the variable says.
+        value: String,
+        /// What that does.
+        effect: &'static str,
+        /// The precision that it stands for.
+        instead: Precision,
+    },
     /// The precision does not exist on this device.
     #[error("{precision} is not available on {device}: {reason}")]
     Precision {
@@ -106,13 +128,18 @@ pub enum DeviceError {
     },
 }
 
+/// What NVIDIA's libraries read when they load: 0 forbids TF32, anything else forces it.
+const TF32_VARIABLE: &str = "NVIDIA_TF32_OVERRIDE";
+
 /// The device to run on in this precision. `Auto` warns when a driver is there but CUDA does not load.
 ///
 /// # Errors
-/// When CUDA was asked for by name and is not usable, or the precision is not available on the device.
+/// When CUDA was asked for by name and is not usable, or the precision is not available on the device, or an exported
+/// variable would have the GPU compute in another one.
 pub fn resolve(choice: DeviceChoice, precision: Precision) -> Result<tch::Device, DeviceError> {
-    if choice != DeviceChoice::Cpu {
-        allow_tf32(precision == Precision::Tf32);
+    let exported = std::env::var_os(TF32_VARIABLE);
+    if choice != DeviceChoice::Cpu && exported.is_none() && precision != Precision::Tf32 {
+        forbid_tf32();
     }
     let device = match choice {
         DeviceChoice::Cpu => tch::Device::Cpu,
@@ -134,6 +161,9 @@ pub fn resolve(choice: DeviceChoice, precision: Precision) -> Result<tch::Device
             }
         },
     };
+    if let (tch::Device::Cuda(_), Some(value)) = (device, &exported) {
+        agrees(precision, &value.to_string_lossy())?;
+    }
     if let (tch::Device::Cuda(index), Precision::Tf32 | Precision::Bf16) = (device, precision)
         && let Some(capability) = compute_capability(index)
         && capability < 8.0
@@ -176,14 +206,26 @@ fn driver_present() -> bool {
     ["/proc/driver/nvidia/version", "/dev/nvidiactl"].iter().any(|path| std::path::Path::new(path).exists())
 }
 
-/// libtorch computes f32 convolutions in TF32 unless told otherwise, and tch has no switch for it; NVIDIA's libraries read
-/// this variable when they load. A value the user exported is left alone.
-fn allow_tf32(allow: bool) {
-    const VARIABLE: &str = "NVIDIA_TF32_OVERRIDE";
-    if !allow && std::env::var_os(VARIABLE).is_none() {
-        // SAFETY: called before any thread of ours or CUDA's is started; nothing reads the environment concurrently.
-        unsafe { std::env::set_var(VARIABLE, "0") };
+/// Whether an exported [`TF32_VARIABLE`] leaves a GPU the precision asked for; the others do not depend on it.
+fn agrees(precision: Precision, value: &str) -> Result<(), DeviceError> {
+    let value = value.to_string();
+    match (precision, value == "0") {
+        (Precision::F32, false) => {
+            Err(DeviceError::Overruled { precision, value, effect: "compute in TF32", instead: Precision::Tf32 })
+        }
+        (Precision::Tf32, true) => {
+            Err(DeviceError::Overruled { precision, value, effect: "keep to f32", instead: Precision::F32 })
+        }
+        _ => Ok(()),
     }
+}
+
+/// libtorch computes f32 convolutions in TF32 unless told otherwise, and tch has no switch for it.
+fn forbid_tf32() {
+    // SAFETY: what must not happen meanwhile is that C code of another thread reads the environment (Rust's own readers
+    // hold a lock). CUDA's threads do not exist before its library is opened, which comes after this, and rayon's, which
+    // may have listed or decoded images, are idle between the calls of this thread and never run such code.
+    unsafe { std::env::set_var(TF32_VARIABLE, "0") };
 }
 
 /// Opens libtorch's CUDA half once per process; the number of devices, or why there are none.
@@ -213,11 +255,16 @@ fn open_cuda_library() -> Result<(), String> {
                 std::mem::forget(library);
                 return Ok(());
             }
-            Err(error) => reasons.push(error.to_string()),
+            Err(error) => reasons.push(format!("{}: {}", candidate.display(), with_causes(&error))),
         }
     }
-    let reason = reasons.into_iter().next().unwrap_or_default();
-    Err(format!("libtorch_cuda.so does not load ({reason}); scripts/setup --cuda installs it"))
+    Err(format!("libtorch_cuda.so does not load ({}); scripts/setup --cuda installs it", reasons.join("; ")))
+}
+
+/// An error with everything under it: libloading's own text does not quote what the dynamic linker said.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// The folder libtorch_cpu.so was loaded from.
@@ -228,13 +275,24 @@ fn torch_folder() -> Option<PathBuf> {
     PathBuf::from(format!("/{}", path.1)).parent().map(PathBuf::from)
 }
 
+/// The version of the libtorch that was loaded, from its own lips: the folder it lies in may be called anything.
+fn libtorch_version() -> Option<String> {
+    use libloading::os::unix::Library;
+    // SAFETY: the function is declared in torch/csrc/inductor/aoti_torch/c/shim.h, takes nothing and only returns a constant.
+    let packed = unsafe {
+        Library::this().get::<unsafe extern "C" fn() -> u64>(b"aoti_torch_abi_version").ok().map(|version| version())
+    };
+    // torch/headeronly/version.h: major, minor and patch in the upper three bytes.
+    packed.map(|packed| packed.to_be_bytes()).map(|[major, minor, patch, ..]| format!("{major}.{minor}.{patch}"))
+}
+
 /// What `headstart doctor` tells about libtorch and the devices.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeviceReport {
     /// Folder libtorch was loaded from.
     pub libtorch: Option<String>,
-    /// libtorch's version the binary was built for.
-    pub libtorch_version: &'static str,
+    /// Version of the libtorch that was loaded; none where it does not say.
+    pub libtorch_version: Option<String>,
     /// Threads libtorch computes with on the CPU.
     pub threads: i32,
     /// Precisions the CPU offers.
@@ -257,7 +315,7 @@ pub fn report() -> DeviceReport {
     let devices = cuda.as_ref().copied().unwrap_or(0);
     DeviceReport {
         libtorch: torch_folder().map(|path| path.display().to_string()),
-        libtorch_version: "2.11.0",
+        libtorch_version: libtorch_version(),
         threads: tch::get_num_threads(),
         cpu_precisions: cpu_precisions().into_iter().map(Precision::name).collect(),
         nvidia_driver: driver_present(),
@@ -272,9 +330,31 @@ fn gpu_names() -> Vec<String> {
     nvidia_smi("name,memory.total,driver_version,compute_cap")
 }
 
-/// What a GPU can do, as NVIDIA numbers it (8.0 for the A100); none where nvidia-smi does not say.
+/// What a GPU can do, as NVIDIA numbers it (8.0 for the A100); none where the driver does not say. The driver is asked,
+/// because nvidia-smi counts devices in another order and knows nothing of `CUDA_VISIBLE_DEVICES`.
 fn compute_capability(index: usize) -> Option<f32> {
-    nvidia_smi("compute_cap").get(index)?.parse().ok()
+    use libloading::os::unix::Library;
+    type Attribute = unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int;
+    /// `CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR` and `…_MINOR` in cuda.h.
+    const MAJOR_AND_MINOR: [c_int; 2] = [75, 76];
+    let index = c_int::try_from(index).ok()?;
+    // SAFETY: this is the driver's library, which libtorch has loaded; the signatures are those of cuda.h, in which a
+    // CUdevice is an int, 0 means success, and every pointer is valid for its call.
+    unsafe {
+        let driver = Library::new("libcuda.so.1").ok()?;
+        let start = driver.get::<unsafe extern "C" fn(c_uint) -> c_int>(b"cuInit").ok()?;
+        let device = driver.get::<unsafe extern "C" fn(*mut c_int, c_int) -> c_int>(b"cuDeviceGet").ok()?;
+        let attribute = driver.get::<Attribute>(b"cuDeviceGetAttribute").ok()?;
+        let mut handle = 0;
+        if start(0) != 0 || device(&mut handle, index) != 0 {
+            return None;
+        }
+        let [major, minor] = MAJOR_AND_MINOR.map(|wanted| {
+            let mut value = 0;
+            (attribute(&mut value, wanted, handle) == 0).then_some(value as f32)
+        });
+        Some(major? + minor? / 10.0)
+    }
 }
 
 /// One line for each GPU.
@@ -285,5 +365,40 @@ fn nvidia_smi(fields: &str) -> Vec<String> {
             String::from_utf8_lossy(&output.stdout).lines().map(|line| line.trim().to_string()).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_does_not_load_says_why() {
+        // SAFETY: there is no such library, so nothing is run.
+        let error = unsafe { libloading::os::unix::Library::new("/nowhere/libabsent.so") }.unwrap_err();
+        let text = with_causes(&error);
+        assert!(text.contains("/nowhere/libabsent.so") && text.contains("No such file"), "{text}");
+        if let Err(problem) = open_cuda_library() {
+            assert!(problem.contains("libtorch_cuda.so: ") && problem.contains("scripts/setup --cuda"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_overrules_the_precision_is_refused() {
+        for (precision, value) in
+            [(Precision::F32, "0"), (Precision::Tf32, "1"), (Precision::F16, "1"), (Precision::Bf16, "0")]
+        {
+            assert!(agrees(precision, value).is_ok(), "{precision} {value}");
+        }
+        let text = agrees(Precision::F32, "1").unwrap_err().to_string();
+        assert!(text.contains("NVIDIA_TF32_OVERRIDE=1") && text.contains("--dtype tf32"), "{text}");
+        let text = agrees(Precision::Tf32, "0").unwrap_err().to_string();
+        assert!(text.contains("NVIDIA_TF32_OVERRIDE=0") && text.contains("--dtype f32"), "{text}");
+    }
+
+    #[test]
+    fn libtorch_tells_its_version() {
+        // tch 0.24 goes with no other (Cargo.toml).
+        assert_eq!(libtorch_version().as_deref(), Some("2.11.0"));
     }
 }

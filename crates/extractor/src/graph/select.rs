@@ -210,20 +210,44 @@ pub fn near_names<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>
 
 impl Graph {
     /// The taps that `specs` stand for, in the order asked for, each dataset once. `shapes` are the graph's for the input
-    /// at hand; `backbone` names it in messages.
+    /// at hand; `backbone` names it in messages. Of the layers that a word or pattern stands for, those that its pool does
+    /// not fit are left out with a warning.
     ///
     /// # Errors
-    /// When a spec names nothing (with near names), or a pool does not fit the layer.
+    /// When a spec names nothing (with near names), or its pool does not fit the layer, or any of its layers.
     pub fn select(&self, backbone: &str, specs: &[LayerSpec], shapes: &[Shape]) -> Result<Vec<Tap>, SelectError> {
         let mut taps: Vec<Tap> = Vec::new();
         for spec in specs {
-            for layer in self.expand(backbone, &spec.layer)? {
-                let Some(node) = self.find(&layer) else { continue };
-                let tap = tap(layer, spec.pool, node, shapes[node])?;
+            for tap in self.fitting(spec, self.expand(backbone, &spec.layer)?, shapes)? {
                 if !taps.iter().any(|known| known.layer == tap.layer && known.pool == tap.pool) {
                     taps.push(tap);
                 }
             }
+        }
+        Ok(taps)
+    }
+
+    /// The taps of those of `layers`, which `spec` stands for, that its pool fits.
+    fn fitting(&self, spec: &LayerSpec, layers: Vec<String>, shapes: &[Shape]) -> Result<Vec<Tap>, SelectError> {
+        let all = layers.into_iter().filter_map(|layer| {
+            let node = self.find(&layer)?;
+            Some(tap(layer, spec.pool, node, shapes[node]))
+        });
+        let (fitting, misfits): (Vec<_>, Vec<_>) = all.partition(Result::is_ok);
+        let taps: Vec<Tap> = fitting.into_iter().flatten().collect();
+        let misfits: Vec<SelectError> = misfits.into_iter().filter_map(Result::err).collect();
+        match misfits.first() {
+            // A name means itself; a word or pattern means what can be had.
+            Some(first) if taps.is_empty() || self.find(&spec.layer).is_some() => return Err(first.clone()),
+            Some(first) => {
+                let pool = spec.pool.map_or("", Pool::name);
+                tracing::warn!(
+                    "{}:{pool} leaves out {} layers that {pool} does not fit: {first}",
+                    spec.layer,
+                    misfits.len()
+                );
+            }
+            None => {}
         }
         Ok(taps)
     }
@@ -307,6 +331,17 @@ mod tests {
         assert_eq!(select("layer*.relu").unwrap(), ["layer1.0.relu:gap", "layer2.0.relu:gap"]);
         assert_eq!(select("layer?:raw,layer1:raw").unwrap(), ["layer1:raw", "layer2:raw"]);
         assert_eq!(select("all").unwrap().len(), 6);
+    }
+
+    #[test]
+    fn words_and_patterns_leave_out_what_their_pool_does_not_fit() {
+        let maps =
+            ["layer1.0.conv1", "layer1.0.relu", "layer2.0.conv1", "layer2.0.relu"].map(|name| format!("{name}:gmp"));
+        assert_eq!(select("all:gmp").unwrap(), maps);
+        assert_eq!(select("f*:raw,*fc:raw").unwrap(), ["flatten:raw", "fc:raw"]);
+        // Nothing is left.
+        assert!(matches!(select("f*:gmp"), Err(SelectError::VectorPool { .. })));
+        assert!(matches!(select("all:grid4"), Err(SelectError::TooSmall { .. })));
     }
 
     #[test]

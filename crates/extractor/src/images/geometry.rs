@@ -9,19 +9,40 @@ use headstart_cache::{Preprocessing, Resize};
 /// The largest side of the square that is accepted, in pixels.
 pub const MAX_SIZE: u32 = 4096;
 
+/// The largest length that the shorter side of an image is scaled to, in pixels: four times what may be cut out of it.
+pub const MAX_SHORTER_SIDE: u32 = 4 * MAX_SIZE;
+
 /// A preprocessing that cannot be carried out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GeometryError {
     /// A size outside 1…[`MAX_SIZE`].
     #[error("input size {0}: must be between 1 and {MAX_SIZE} pixels")]
     Size(u32),
-    /// No shorter side to scale to.
-    #[error("the shorter side of the preprocessing is 0: must be at least 1 pixel")]
-    ShorterSide,
+    /// A shorter side outside 1…[`MAX_SHORTER_SIDE`].
+    #[error("the shorter side is scaled to {0}: must be between 1 and {MAX_SHORTER_SIDE} pixels")]
+    ShorterSide(u32),
     /// Neither colour nor grey.
     #[error("{0} colour channels: must be 3 (RGB) or 1 (grey)")]
     Channels(u32),
+    /// Not one number for each channel.
+    #[error("{found} numbers for {channels} channels: must be one for each")]
+    Normalisation {
+        /// `mean` or `std`.
+        field: &'static str,
+        /// How many numbers there are.
+        found: usize,
+        /// How many there must be.
+        channels: u32,
+    },
+    /// A mean or standard deviation that gives no numbers.
+    #[error("{value}: must be a finite number{}", if *.field == "std" { " above 0" } else { "" })]
+    NotANumber {
+        /// `mean` or `std`.
+        field: &'static str,
+        /// The value.
+        value: f32,
+    },
     /// An output buffer of the wrong length.
     #[error("the buffer has {found} bytes, but size × size × channels is {expected}")]
     Buffer {
@@ -77,17 +98,51 @@ pub fn with_geometry(
     Ok(changed)
 }
 
-/// Whether a preprocessing can be carried out.
+/// Whether a preprocessing can be carried out, from the image to the network's input.
 ///
 /// # Errors
 ///
 /// [`GeometryError`] naming what cannot.
 pub fn check(preprocessing: &Preprocessing) -> Result<(), GeometryError> {
+    check_pixels(preprocessing)?;
+    let Preprocessing { channels, mean, std, .. } = preprocessing;
+    normalisation("mean", mean, f32::MIN, *channels)?;
+    normalisation("std", std, f32::MIN_POSITIVE, *channels)
+}
+
+/// Whether the part of a preprocessing that makes 8-bit pixels can be carried out.
+pub(super) fn check_pixels(preprocessing: &Preprocessing) -> Result<(), GeometryError> {
     match preprocessing {
         Preprocessing { size, .. } if !(1..=MAX_SIZE).contains(size) => Err(GeometryError::Size(*size)),
-        Preprocessing { shorter_side: 0, .. } => Err(GeometryError::ShorterSide),
+        Preprocessing { shorter_side, .. } if !(1..=MAX_SHORTER_SIDE).contains(shorter_side) => {
+            Err(GeometryError::ShorterSide(*shorter_side))
+        }
         Preprocessing { channels, .. } if ![1, 3].contains(channels) => Err(GeometryError::Channels(*channels)),
         _ => Ok(()),
+    }
+}
+
+/// Whether there is one finite number for each channel, none below `least`.
+fn normalisation(field: &'static str, values: &[f32], least: f32, channels: u32) -> Result<(), GeometryError> {
+    if values.len() != channels as usize {
+        return Err(GeometryError::Normalisation { field, found: values.len(), channels });
+    }
+    match values.iter().find(|value| !(least..=f32::MAX).contains(value)) {
+        Some(&value) => Err(GeometryError::NotANumber { field, value }),
+        None => Ok(()),
+    }
+}
+
+impl GeometryError {
+    /// The field of [`Preprocessing`] that is at fault, where one is.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            GeometryError::Size(_) => Some("size"),
+            GeometryError::ShorterSide(_) => Some("shorter_side"),
+            GeometryError::Channels(_) => Some("channels"),
+            GeometryError::Normalisation { field, .. } | GeometryError::NotANumber { field, .. } => Some(field),
+            GeometryError::Buffer { .. } | GeometryError::Image { .. } => None,
+        }
     }
 }
 
@@ -193,8 +248,14 @@ mod tests {
         let base = imagenet(224);
         assert_eq!(with_geometry(&base, Some(0), None), Err(GeometryError::Size(0)));
         assert_eq!(with_geometry(&base, Some(MAX_SIZE + 1), None), Err(GeometryError::Size(MAX_SIZE + 1)));
-        assert_eq!(check(&crop(10, 0)), Err(GeometryError::ShorterSide));
-        assert_eq!(check(&Preprocessing { channels: 4, ..base }), Err(GeometryError::Channels(4)));
+        assert_eq!(check(&crop(10, 0)), Err(GeometryError::ShorterSide(0)));
+        assert_eq!(check(&crop(10, MAX_SHORTER_SIDE + 1)), Err(GeometryError::ShorterSide(MAX_SHORTER_SIDE + 1)));
+        assert_eq!(check(&Preprocessing { channels: 4, ..base.clone() }), Err(GeometryError::Channels(4)));
+        let field = |changed: Preprocessing| check(&changed).unwrap_err().field();
+        assert_eq!(field(Preprocessing { mean: Vec::new(), ..base.clone() }), Some("mean"));
+        assert_eq!(field(Preprocessing { mean: vec![f32::NAN; 3], ..base.clone() }), Some("mean"));
+        assert_eq!(field(Preprocessing { std: vec![1.0; 4], ..base.clone() }), Some("std"));
+        assert_eq!(field(Preprocessing { std: vec![1.0, 0.0, 1.0], ..base }), Some("std"));
     }
 
     proptest! {

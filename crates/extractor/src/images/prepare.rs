@@ -28,7 +28,7 @@ thread_local! {
 ///
 /// [`GeometryError`] when the preprocessing cannot be carried out, or a buffer's length does not fit it.
 pub fn prepare(image: &Image8, preprocessing: &Preprocessing, out: &mut [u8]) -> Result<(), GeometryError> {
-    geometry::check(preprocessing)?;
+    geometry::check_pixels(preprocessing)?;
     let &Image8 { width, height, .. } = image;
     if width == 0 || height == 0 || image.pixels.len() as u64 != u64::from(width) * u64::from(height) * 3 {
         return Err(GeometryError::Image { width, height, bytes: image.pixels.len() });

@@ -10,10 +10,12 @@ use std::{
     time::Instant,
 };
 
-/// Runs shorter than this many rows are over before a measurement would be.
-const WORTH_MEASURING: usize = 64;
-/// Images the measurement looks at.
+/// Images the measurement looks at, at most.
 const SAMPLE: usize = 8;
+/// It looks at one image in this many, so that it costs a fraction of the run.
+const ONE_IN: usize = 8;
+/// A first pass of fewer seconds is repeated, as it may have gone mostly into memory; a longer one is measure enough.
+const SHORT_PASS: f64 = 0.2;
 
 /// Size and time of what is about to be computed.
 #[derive(Debug, Clone, Serialize)]
@@ -24,7 +26,7 @@ pub struct Estimate {
     pub already: usize,
     /// Bytes the new values take on disk.
     pub bytes: u64,
-    /// Expected seconds; none for runs too short to be worth measuring.
+    /// Expected seconds; none where the images looked at cannot be used.
     pub seconds: Option<f64>,
 }
 
@@ -40,30 +42,32 @@ pub fn measure(
         .iter()
         .map(|piece| piece.rows.len() as u64 * piece.layers.iter().map(|&layer| run.row_bytes[layer]).sum::<u64>())
         .sum();
-    let seconds =
-        if rows < WORTH_MEASURING { None } else { seconds_per_row(run, engine, images)?.map(|s| s * rows as f64) };
+    let seconds = seconds_per_row(run, engine, images)?.map(|seconds| seconds * rows as f64);
     Ok(Estimate { rows, already: run.listed.len().saturating_sub(rows), bytes, seconds })
 }
 
-/// Checks that what is missing fits on the disk, before anything is made.
-pub fn check_space(output: &Path, taps: &[Tap], store: Option<Store>, listing: &Listing) -> Result<(), ExtractError> {
+/// How many bytes of activations the file lacks; none for one that has every row of every tap.
+pub fn missing_bytes(output: &Path, taps: &[Tap], store: Option<Store>, listing: &Listing) -> u64 {
     // A file that cannot be read is reported by the writer, in its own words.
     let existing = output.exists().then(|| Cache::open(output).ok()).flatten();
     let known: HashSet<&str> = existing.iter().flat_map(|cache| &cache.rows().path).map(String::as_str).collect();
     let new = listing.items.iter().filter(|item| !known.contains(item.name.as_str())).count();
     let rows = known.len() + new;
-    let bytes: u64 = taps
-        .iter()
+    taps.iter()
         .map(|tap| {
             let layer = existing.as_ref().and_then(|cache| cache.find_layer(&tap.dataset()).ok());
             let missing = rows - layer.map_or(0, |layer| layer.committed.min(rows));
             (missing * tap.width() * stored_as(tap, store).size()) as u64
         })
-        .sum();
+        .sum()
+}
+
+/// Checks that what is missing fits on the disk, before anything is made.
+pub fn check_space(output: &Path, missing: u64) -> Result<(), ExtractError> {
     match free_bytes(output) {
-        Some(free) if bytes > free => Err(ExtractError::NoSpace {
+        Some(free) if missing > free => Err(ExtractError::NoSpace {
             path: output.to_path_buf(),
-            needed_mb: bytes.div_ceil(1_000_000),
+            needed_mb: missing.div_ceil(1_000_000),
             free_mb: free / 1_000_000,
         }),
         _ => Ok(()),
@@ -76,20 +80,24 @@ fn seconds_per_row(
     engine: &Engine,
     images: &[Result<PathBuf, String>],
 ) -> Result<Option<f64>, ExtractError> {
-    let step = (images.len() / SAMPLE).max(1);
+    // Two at least: the only one might be broken.
+    let size = (images.len() / ONE_IN).clamp(2, SAMPLE);
+    let step = (images.len() / size).max(1);
     let sample: Vec<Result<&Path, String>> =
-        images.iter().step_by(step).take(SAMPLE).map(|image| image.as_deref().map_err(Clone::clone)).collect();
+        images.iter().step_by(step).take(size).map(|image| image.as_deref().map_err(Clone::clone)).collect();
     let batch = decode::batch(0, &sample, &run.backbone.preprocessing);
     let good = batch.failures.iter().filter(|failure| failure.is_none()).count();
     if good == 0 {
         return Ok(None);
     }
     let decode = batch.seconds / rayon::current_num_threads() as f64 / sample.len() as f64;
-    // The first pass pays for memory and kernel selection.
-    engine.run(&batch.pixels)?;
-    let start = Instant::now();
-    engine.run(&batch.pixels)?;
-    let forward = start.elapsed().as_secs_f64() / good as f64;
+    let pass = || {
+        let start = Instant::now();
+        engine.run(&batch.pixels).map(|_| start.elapsed().as_secs_f64())
+    };
+    let first = pass()?;
+    // On a GPU the first pass loads and chooses kernels, which can take seconds.
+    let forward = if first < SHORT_PASS || run.device.is_cuda() { pass()? } else { first } / good as f64;
     // On the CPU both share the same cores.
     Ok(Some(if run.device.is_cuda() { decode.max(forward) } else { decode + forward }))
 }

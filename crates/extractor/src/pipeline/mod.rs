@@ -183,13 +183,18 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     if let Some(limit) = options.limit {
         listing.limit(limit);
     }
-    let backbone = Backbone::load(&options.backbone, &options.weights, options.size, options.resize)?;
+    let mut backbone = Backbone::describe(&options.backbone, &options.weights, options.size, options.resize)?;
     let taps = backbone.select(&options.layers)?;
+    let missing = estimate::missing_bytes(&options.output, &taps, options.store, &listing);
+    // Weights that will run are found sound before a file is touched; a complete file does not need their numbers.
+    if missing > 0 || !options.output.exists() {
+        backbone.read_weights()?;
+    }
     // A new file is made only when it can be filled; an existing one is opened first, because a complete one needs no device.
     let early_device =
         (!options.output.exists()).then(|| engine::resolve(options.device, options.precision)).transpose()?;
     let provenance = provenance(&backbone, options, &listing);
-    estimate::check_space(&options.output, &taps, options.store, &listing)?;
+    estimate::check_space(&options.output, missing)?;
     let (mut writer, ids) =
         Writer::open_or_create(&options.output, &provenance, &row_specs(&listing), &listing.classes)?;
     let end = ids.iter().copied().max().map_or(0, |last| last + 1);
@@ -201,6 +206,9 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         None if !retry && taps.iter().all(there) => None,
         None => Some(engine::resolve(options.device, options.precision)?),
     };
+    if device.is_some() {
+        backbone.read_weights()?;
+    }
 
     let device_name = |device: tch::Device| match device {
         tch::Device::Cuda(index) => format!("cuda:{index}"),

@@ -2,7 +2,7 @@
 //! graph, drawn by a deterministic rule for tests, or fetched and kept in a cache folder.
 //!
 //! [`read`] turns a file into a [`StateDict`]; [`check()`] holds it against a [`Graph`] and gives [`Weights`];
-//! [`load`] does both. [`fetch()`] downloads what [`sources`] lists; [`import`] takes a file of one's own.
+//! [`load`] does both, [`verify`] only tells. [`fetch()`] downloads what [`sources`] lists; [`import`] takes a file of one's own.
 
 mod archive;
 mod check;
@@ -28,7 +28,7 @@ mod golden_tests;
 pub use check::{Comparison, Mismatch, Weights, check, compare};
 pub use fetch::{FetchError, Fetched, Via, fetch};
 pub use random::{random, random_input};
-pub use store::{Listed, cache_folder, facts, import, list, locate};
+pub use store::{Listed, Outline, cache_folder, facts, import, list, locate, outline};
 pub use tensor::{StateDict, Tensor};
 
 use crate::graph::Graph;
@@ -108,6 +108,11 @@ impl WeightsError {
 /// # Errors
 /// When the file cannot be opened, is damaged, is of another format, or a pickle asks for anything but tensors.
 pub fn read(path: &Path) -> Result<StateDict, WeightsError> {
+    read_bytes(&map(path)?).map_err(WeightsError::read(path))
+}
+
+/// A file's bytes, which are read as they are looked at.
+fn map(path: &Path) -> Result<memmap2::Mmap, WeightsError> {
     let file = File::open(path).map_err(WeightsError::io(path))?;
     let metadata = file.metadata().map_err(WeightsError::io(path))?;
     if !metadata.is_file() {
@@ -116,10 +121,9 @@ pub fn read(path: &Path) -> Result<StateDict, WeightsError> {
     if metadata.len() == 0 {
         return Err(WeightsError::read(path)(ReadError::malformed("the file is empty")));
     }
-    // SAFETY: the mapping is read-only and private to this function. Should another process cut the file short meanwhile,
+    // SAFETY: the mapping is read-only and private to this module. Should another process cut the file short meanwhile,
     // the read faults; in exchange a model of half a gigabyte is never held twice.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(WeightsError::io(path))?;
-    read_bytes(&map).map_err(WeightsError::read(path))
+    unsafe { memmap2::Mmap::map(&file) }.map_err(WeightsError::io(path))
 }
 
 /// [`read`] on the bytes of a file.
@@ -162,11 +166,30 @@ fn read_bytes(bytes: &[u8]) -> Result<StateDict, ReadError> {
 pub fn load(path: &Path, graph: &Graph) -> Result<Weights, WeightsError> {
     let state = convert::to_torchvision(read(path)?, graph);
     let weights = check(state, graph, &path.display().to_string())?;
-    let facts = facts(path)?;
-    match (facts.get("backbone"), facts.get("sha256")) {
-        (Some(_), Some(claimed)) if *claimed != weights.sha256 => Err(WeightsError::read(path)(ReadError::malformed(
+    check_claim(path, &weights.sha256)?;
+    Ok(weights)
+}
+
+/// Says how a file compares with a graph, by the rules of [`load`]: whatever that accepts is usable here, and a file whose
+/// contents do not have the hash that it claims is an error in both.
+///
+/// # Errors
+/// Those of [`read`], and when a file that would be usable does not hold the numbers it was written with.
+pub fn verify(path: &Path, graph: &Graph) -> Result<Comparison, WeightsError> {
+    let comparison = compare(&convert::to_torchvision(read(path)?, graph), graph);
+    // The hash is over what fits: of a file that does not, it says nothing.
+    if comparison.usable {
+        check_claim(path, &comparison.sha256)?;
+    }
+    Ok(comparison)
+}
+
+/// Holds the hash of a file's contents against the one in its header, where the file was written here.
+fn check_claim(path: &Path, sha256: &str) -> Result<(), WeightsError> {
+    match store::claimed_hash(&facts(path)?) {
+        Some(claimed) if claimed != sha256 => Err(WeightsError::read(path)(ReadError::malformed(
             "damaged: its contents do not have the hash it was written with; remove it and get it again",
         ))),
-        _ => Ok(weights),
+        _ => Ok(()),
     }
 }

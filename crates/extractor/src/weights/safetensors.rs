@@ -28,6 +28,14 @@ pub(super) fn read(bytes: &[u8], budget: &mut Budget) -> Result<StateDict, ReadE
     Ok(state)
 }
 
+/// The keys and shapes of a whole file, as tensors without values: only its header is looked at, and its length. None where
+/// the file is damaged, cut short or of another format.
+pub(super) fn shapes(bytes: &[u8]) -> Option<StateDict> {
+    let file = SafeTensors::deserialize(bytes).ok().filter(|_| recognises(bytes))?;
+    let bare = |shape: &[usize]| Tensor { shape: shape.to_vec(), data: Vec::new() };
+    Some(file.iter().map(|(key, view)| (key.to_owned(), bare(view.shape()))).collect())
+}
+
 /// The free metadata in a file's header, given at least the header; empty where there is none.
 pub(super) fn metadata(bytes: &[u8]) -> BTreeMap<String, String> {
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else { return BTreeMap::new() };

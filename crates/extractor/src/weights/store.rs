@@ -1,8 +1,8 @@
 //! The folder of weights on this machine, and the safetensors files in it.
 
-use super::check::Weights;
+use super::check::{Weights, compare};
 use super::sources::{self, Part, Sources};
-use super::{ReadError, WeightsError, load, safetensors};
+use super::{ReadError, WeightsError, load, map, safetensors};
 use crate::graph::Graph;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -76,6 +76,35 @@ pub fn facts(path: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(BTreeMap::new()),
         Err(error) => Err(WeightsError::io(path)(error)),
     }
+}
+
+/// The hash of its contents that a file claims in its header, if it was written here.
+pub(super) fn claimed_hash(facts: &BTreeMap<String, String>) -> Option<&str> {
+    facts.get("sha256").filter(|_| facts.contains_key("backbone")).map(String::as_str)
+}
+
+/// What a file written here says about the weights in it, for when their numbers are not needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    /// The hash that [`load`] would find, unless the file is damaged.
+    pub sha256: String,
+    /// The nodes that cannot be computed, as in [`Weights::missing`].
+    pub missing: Vec<String>,
+}
+
+/// Reads the header of a file that [`import`] or [`fetch()`](super::fetch()) wrote, which takes no time whatever its size.
+/// None for other files, for one that does not fit the graph, and for one cut short: [`load`] says what is wrong.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn outline(path: &Path, graph: &Graph) -> Result<Option<Outline>, WeightsError> {
+    let bytes = map(path)?;
+    let facts = safetensors::metadata(&bytes);
+    let (Some(sha256), Some(shapes)) = (claimed_hash(&facts).map(str::to_owned), safetensors::shapes(&bytes)) else {
+        return Ok(None);
+    };
+    let comparison = compare(&shapes, graph);
+    Ok(comparison.usable.then_some(Outline { sha256, missing: comparison.lost }))
 }
 
 /// One line of `weights list`.
@@ -152,8 +181,9 @@ fn make_readable(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::check::tests::{small, state};
-    use super::super::{check, read};
+    use super::super::{check, read, verify};
     use super::*;
+    use crate::graph::Builder;
 
     #[test]
     fn the_folder_follows_the_environment() {
@@ -192,8 +222,32 @@ mod tests {
         let mut bytes = std::fs::read(&out).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(&out, bytes).unwrap();
-        let error = load(&out, &graph).unwrap_err().to_string();
-        assert!(error.contains("small.safetensors") && error.contains("damaged"), "{error}");
+        for error in [load(&out, &graph).unwrap_err(), verify(&out, &graph).unwrap_err()] {
+            let error = error.to_string();
+            assert!(error.contains("small.safetensors") && error.contains("damaged"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_outline_is_what_loading_finds() {
+        let folder = tempfile::tempdir().unwrap();
+        let graph = small();
+        let out = folder.path().join("small.safetensors");
+        let mut given = state(&graph);
+        given.retain(|key, _| !key.starts_with("fc"));
+        write(&check(given, &graph, "test").unwrap(), &out, "small", &[("source", "test")]).unwrap();
+        let loaded = load(&out, &graph).unwrap();
+        let outlined = outline(&out, &graph).unwrap().unwrap();
+        assert_eq!((&outlined.sha256, &outlined.missing), (&loaded.sha256, &loaded.missing));
+        // Cut short, made by someone else, or for another network: nothing is claimed.
+        let bytes = std::fs::read(&out).unwrap();
+        std::fs::write(&out, &bytes[..bytes.len() - 1]).unwrap();
+        assert_eq!(outline(&out, &graph).unwrap(), None);
+        safetensors::write(&out, &state(&graph), HashMap::new()).unwrap();
+        assert_eq!(outline(&out, &graph).unwrap(), None);
+        std::fs::write(&out, &bytes).unwrap();
+        assert_eq!(outline(&out, &Builder::new().0.finish()).unwrap(), None);
+        assert!(outline(&folder.path().join("absent"), &graph).is_err());
     }
 
     #[test]

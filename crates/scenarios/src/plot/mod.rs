@@ -1,6 +1,7 @@
 //! Pictures, as SVG or PNG by the file's ending. Colours are Okabe and Ito's, which colour-blind readers can tell apart;
 //! every series also has its own marker, so that a print in black and white can be read.
 
+mod legend;
 mod models;
 mod scores;
 
@@ -37,14 +38,16 @@ pub enum PlotError {
     },
 }
 
-/// Okabe and Ito's palette, without black and yellow (which a white page swallows).
-const COLOURS: [RGBColor; 6] = [
+/// Okabe and Ito's palette, without yellow (which a white page swallows), and wine from Tol's muted one.
+const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(86, 180, 233),
     RGBColor(230, 159, 0),
+    RGBColor(0, 0, 0),
+    RGBColor(136, 34, 85),
 ];
 
 fn colour(index: usize) -> RGBColor {
@@ -63,16 +66,18 @@ fn write(path: &Path, size: (u32, u32), drawing: &impl Drawing) -> Result<(), Pl
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
     }
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("svg") => {
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    match ending.as_str() {
+        "svg" => {
             let mut text = String::new();
             drawing.draw(&SVGBackend::with_string(&mut text, size).into_drawing_area()).map_err(failed)?;
             std::fs::write(path, text).map_err(|error| failed(error.to_string()))
         }
-        Some("png") => {
+        "png" => {
             let mut pixels = vec![255; 3 * size.0 as usize * size.1 as usize];
             drawing.draw(&BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area()).map_err(failed)?;
-            image::save_buffer(path, &pixels, size.0, size.1, image::ExtendedColorType::Rgb8)
+            let (colour, format) = (image::ExtendedColorType::Rgb8, image::ImageFormat::Png);
+            image::save_buffer_with_format(path, &pixels, size.0, size.1, colour, format)
                 .map_err(|error| failed(error.to_string()))
         }
         _ => Err(PlotError::Format(path.to_path_buf())),

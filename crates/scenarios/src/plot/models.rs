@@ -1,7 +1,7 @@
 //! Accuracy against multiply-adds with circles for parameters, as Canziani, Paszke and Culurciello draw it ("An Analysis
 //! of Deep Neural Network Models for Practical Applications", 2016, arXiv:1605.07678, figure 2).
 
-use super::{Drawing, PlotError, colour, padded, write};
+use super::{Drawing, PlotError, colour, legend, padded, write};
 use headstart_extractor::zoo::ModelCard;
 use plotters::{
     backend::DrawingBackend,
@@ -23,7 +23,16 @@ const LETTER: (i32, i32) = (7, 13);
 /// # Errors
 /// When none has one, or the file cannot be written.
 pub fn draw_models(cards: &[ModelCard], path: &Path) -> Result<(), PlotError> {
-    let models: Vec<Model> = cards
+    let models = published(cards);
+    if models.is_empty() {
+        return Err(PlotError::Empty(path.to_path_buf()));
+    }
+    write(path, SIZE, &Models(models))
+}
+
+/// The models that there is something to draw of.
+fn published(cards: &[ModelCard]) -> Vec<Model> {
+    cards
         .iter()
         .filter_map(|card| {
             Some(Model {
@@ -34,11 +43,7 @@ pub fn draw_models(cards: &[ModelCard], path: &Path) -> Result<(), PlotError> {
                 top1: card.top1?,
             })
         })
-        .collect();
-    if models.is_empty() {
-        return Err(PlotError::Empty(path.to_path_buf()));
-    }
-    write(path, SIZE, &Models(models))
+        .collect()
 }
 
 struct Model {
@@ -63,6 +68,17 @@ impl Drawing for Models {
 }
 
 impl Models {
+    /// Every family once, in the order of the table.
+    fn families(&self) -> Vec<&'static str> {
+        let mut families: Vec<&str> = Vec::new();
+        for model in &self.0 {
+            if !families.contains(&model.family) {
+                families.push(model.family);
+            }
+        }
+        families
+    }
+
     fn try_draw<B: DrawingBackend>(
         &self,
         area: &DrawingArea<B, Shift>,
@@ -92,12 +108,7 @@ impl Models {
             .y_desc("top-1 accuracy")
             .draw()?;
 
-        let mut families: Vec<&str> = Vec::new();
-        for model in &self.0 {
-            if !families.contains(&model.family) {
-                families.push(model.family);
-            }
-        }
+        let families = self.families();
         // Large circles first, so that small ones stay visible.
         let mut order: Vec<&Model> = self.0.iter().collect();
         order.sort_by(|a, b| b.millions.total_cmp(&a.millions));
@@ -117,6 +128,9 @@ impl Models {
                     + Text::new(model.name, offset, ("sans-serif", LETTER.1))])?;
         }
         self.key(area)?;
+        // Nothing is cheap and accurate at once: the upper left stays empty.
+        let corner = chart.backend_coord(&(cheapest * 0.7, high));
+        legend::families(area, (corner.0 + 12, corner.1 + 8), &families)?;
         area.present()
     }
 
@@ -174,6 +188,23 @@ mod tests {
         let text = std::fs::read_to_string(path).unwrap();
         for card in cards {
             assert_eq!(text.contains(card.name), card.top1.is_some(), "{}", card.name);
+        }
+    }
+
+    #[test]
+    fn every_family_has_a_colour_of_its_own_and_is_named() {
+        let cards = model_cards();
+        let models = Models(published(&cards));
+        let families = models.families();
+        let colours: std::collections::HashSet<_> =
+            (0..families.len()).map(|index| format!("{:?}", colour(index))).collect();
+        assert_eq!(colours.len(), families.len(), "{families:?}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("models.svg");
+        draw_models(&cards, &path).unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
+        for family in families {
+            assert!(text.contains(&format!(">\n{family}\n<")), "{family}");
         }
     }
 }

@@ -1,14 +1,21 @@
 //! Score against depth: one line per head and cache, with its intervals.
 
-use super::{Drawing, PlotError, colour, padded, write};
+use super::{
+    Drawing, PlotError, colour,
+    legend::{self, text_width},
+    padded, register_fonts, write,
+};
 use plotters::{
     backend::DrawingBackend,
-    chart::{ChartBuilder, SeriesLabelPosition},
+    chart::{ChartBuilder, LabelAreaPosition},
     coord::Shift,
-    drawing::DrawingArea,
-    element::{Circle, Cross, EmptyElement, PathElement, Rectangle, TriangleMarker},
+    drawing::{DrawingArea, DrawingAreaErrorKind},
+    element::{PathElement, Text},
     series::LineSeries,
-    style::{BLACK, Color, FontTransform, IntoFont, RGBColor, TextStyle, WHITE},
+    style::{
+        BLACK, Color, FontTransform, RGBColor, TextStyle, WHITE,
+        text_anchor::{HPos, Pos, VPos},
+    },
 };
 use std::path::Path;
 
@@ -55,95 +62,122 @@ pub fn draw_scores(plot: &ScorePlot, path: &Path) -> Result<(), PlotError> {
     if plot.series.iter().all(|series| series.points.is_empty()) {
         return Err(PlotError::Empty(path.to_path_buf()));
     }
-    let width = (320 + 90 * plot.layers.len() as u32).clamp(760, 1800);
-    write(path, (width, 560), plot)
+    register_fonts();
+    let layout = Layout::of(plot);
+    write(path, layout.size, &Placed { plot, layout })
 }
 
-impl Drawing for ScorePlot {
+/// Around everything.
+const MARGIN: u32 = 16;
+/// Above the plot, for the title.
+const TITLE: u32 = 34;
+/// Height of the plot itself.
+const PLOT_HEIGHT: u32 = 430;
+/// Left of the plot, for the scores.
+const SCORES: u32 = 64;
+/// Below the names of the layers, for what the axis shows.
+const AXIS: u32 = 30;
+/// Between an axis and the names along it.
+const GAP: u32 = 8;
+
+/// Where things go, worked out from the lengths of the names, so that no text covers another or the data.
+#[derive(Debug, Clone, PartialEq)]
+struct Layout {
+    /// Of the picture, in pixels.
+    size: (u32, u32),
+    /// Room below the plot for the layers' names, which run downwards where they are too long to stand side by side.
+    names: u32,
+    downwards: bool,
+    /// Room right of the plot for the legend.
+    legend: u32,
+}
+
+impl Layout {
+    fn of(plot: &ScorePlot) -> Self {
+        let count = plot.layers.len().max(1) as u32;
+        let longest = plot.layers.iter().map(|layer| text_width(layer)).max().unwrap_or(0);
+        let plot_width = (90 * count).clamp(520, 1500);
+        let downwards = longest + GAP > plot_width / count;
+        let names = 2 * GAP + if downwards { longest } else { legend::LETTER as u32 };
+        let legend = legend::width(plot.series.iter().map(|series| series.name.as_str())) + 2 * GAP;
+        let size = (2 * MARGIN + SCORES + plot_width + legend, 2 * MARGIN + TITLE + PLOT_HEIGHT + names + AXIS);
+        Self { size, names, downwards, legend }
+    }
+}
+
+/// A plot and where its parts go.
+struct Placed<'a> {
+    plot: &'a ScorePlot,
+    layout: Layout,
+}
+
+impl Drawing for Placed<'_> {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), String> {
         self.try_draw(area).map_err(|error| error.to_string())
     }
 }
 
-impl ScorePlot {
-    fn try_draw<'a, B: DrawingBackend>(
-        &'a self,
-        area: &'a DrawingArea<B, Shift>,
-    ) -> Result<(), plotters::drawing::DrawingAreaErrorKind<B::ErrorType>> {
+impl Placed<'_> {
+    fn try_draw<B: DrawingBackend>(
+        &self,
+        area: &DrawingArea<B, Shift>,
+    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        let Self { plot, layout } = self;
         area.fill(&WHITE)?;
-        let points = || self.series.iter().flat_map(|series| &series.points);
+        let points = || plot.series.iter().flat_map(|series| &series.points);
         let (low, high) = padded(points().flat_map(|p| [100.0 * p.low, 100.0 * p.high]), 0.06);
-        let last = self.layers.len().saturating_sub(1) as f64;
-        let crowded = self.layers.len() > 8 || self.layers.iter().any(|layer| layer.len() > 14);
+        let (low, high) = (low.max(-2.0), high.min(102.0));
+        let last = plot.layers.len().saturating_sub(1) as f64;
         let mut chart = ChartBuilder::on(area)
-            .margin(16)
-            .caption(&self.title, ("sans-serif", 20))
-            .x_label_area_size(if crowded { 150 } else { 50 })
-            .y_label_area_size(64)
-            .build_cartesian_2d(-0.5..last + 0.5, low.max(-2.0)..high.min(102.0))?;
-        let label = |x: &f64| {
-            let index = x.round();
-            let named = (x - index).abs() < 1e-6 && index >= 0.0;
-            if named { self.layers.get(index as usize).cloned().unwrap_or_default() } else { String::new() }
-        };
-        let small = ("sans-serif", 14).into_font();
-        let x_style: TextStyle = if crowded { small.transform(FontTransform::Rotate90).into() } else { small.into() };
+            .margin(MARGIN)
+            .margin_right(MARGIN + layout.legend)
+            .caption(&plot.title, ("sans-serif", 20))
+            .x_label_area_size(layout.names + AXIS)
+            .y_label_area_size(SCORES)
+            .build_cartesian_2d(-0.5..last + 0.5, low..high)?;
         chart
             .configure_mesh()
             .disable_x_mesh()
             .light_line_style(WHITE)
             .bold_line_style(RGBColor(225, 225, 225))
-            // Twice as many marks as layers puts one on each.
-            .x_labels(2 * self.layers.len() + 1)
-            .x_label_formatter(&label)
-            .x_label_style(x_style)
-            .y_label_style(("sans-serif", 14))
+            // The names are put below their layers by hand: plotters would centre them on the axis.
+            .x_label_formatter(&|_| String::new())
+            .set_tick_mark_size(LabelAreaPosition::Bottom, 0)
+            .y_label_style(("sans-serif", legend::LETTER))
             .y_label_formatter(&|y| format!("{y:.0} %"))
             .axis_desc_style(("sans-serif", 15))
             .x_desc("layer, shallow to deep")
-            .y_desc(&self.score)
+            .y_desc(&plot.score)
             .draw()?;
-        let count = self.series.len();
-        for (index, series) in self.series.iter().enumerate() {
+
+        let style = TextStyle::from(("sans-serif", legend::LETTER)).color(&BLACK);
+        let style = match layout.downwards {
+            true => style.transform(FontTransform::Rotate90).pos(Pos::new(HPos::Left, VPos::Center)),
+            false => style.pos(Pos::new(HPos::Center, VPos::Top)),
+        };
+        for (index, layer) in plot.layers.iter().enumerate() {
+            let (x, y) = chart.backend_coord(&(index as f64, low));
+            area.draw(&PathElement::new(vec![(x, y), (x, y + 5)], BLACK.stroke_width(1)))?;
+            area.draw(&Text::new(layer.clone(), (x, y + GAP as i32), style.clone()))?;
+        }
+
+        let count = plot.series.len();
+        for (index, series) in plot.series.iter().enumerate() {
             let colour = colour(index);
             // Side by side, so that intervals do not hide each other.
             let shift = (index as f64 - (count as f64 - 1.0) / 2.0) * (0.3 / count as f64);
-            let place = |point: &Point| point.layer as f64 + shift;
+            let place = |point: &Point, score: f64| (point.layer as f64 + shift, 100.0 * score);
             chart.draw_series(series.points.iter().map(|point| {
-                let x = place(point);
-                PathElement::new(vec![(x, 100.0 * point.low), (x, 100.0 * point.high)], colour.stroke_width(1))
+                PathElement::new(vec![place(point, point.low), place(point, point.high)], colour.stroke_width(1))
             }))?;
-            chart
-                .draw_series(LineSeries::new(
-                    series.points.iter().map(|point| (place(point), 100.0 * point.score)),
-                    colour.stroke_width(2),
-                ))?
-                .label(&series.name)
-                .legend(move |(x, y)| {
-                    EmptyElement::at((x, y))
-                        + PathElement::new(vec![(0, 0), (22, 0)], colour.stroke_width(2))
-                        + Rectangle::new([(8, -3), (14, 3)], colour.filled())
-                });
-            let at = |point: &Point| (place(point), 100.0 * point.score);
-            match index % 4 {
-                0 => chart.draw_series(series.points.iter().map(|p| Circle::new(at(p), 5, colour.filled())))?,
-                1 => chart.draw_series(series.points.iter().map(|p| TriangleMarker::new(at(p), 7, colour.filled())))?,
-                2 => chart.draw_series(series.points.iter().map(|p| Cross::new(at(p), 5, colour.stroke_width(3))))?,
-                _ => chart.draw_series(
-                    series
-                        .points
-                        .iter()
-                        .map(|p| EmptyElement::at(at(p)) + Rectangle::new([(-5, -5), (5, 5)], colour.filled())),
-                )?,
-            };
+            let line = series.points.iter().map(|point| place(point, point.score));
+            chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
+            for point in &series.points {
+                legend::marker(area, chart.backend_coord(&place(point, point.score)), index)?;
+            }
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.3))
-            .label_font(("sans-serif", 14))
-            .draw()?;
+        let corner = (layout.size.0 - MARGIN - layout.legend + 2 * GAP, MARGIN + TITLE);
+        legend::draw(area, (corner.0 as i32, corner.1 as i32), plot.series.iter().map(|series| series.name.as_str()))?;
         area.present()
     }
 }
@@ -173,6 +207,72 @@ mod tests {
         let text = std::fs::read_to_string(path).unwrap();
         for word in ["solar cells", "layer1", "layer2", "layer4", "logistic", "svm", "accuracy"] {
             assert!(text.contains(word), "{word} is missing");
+        }
+    }
+
+    /// A plot of fifteen layers with the names that densenets have.
+    fn long() -> ScorePlot {
+        let name = |layer: usize| format!("features.denseblock{}.denselayer{}.conv2", layer / 4 + 1, layer % 4 + 12);
+        let point = |layer, score| Point { layer, score, low: score - 0.05, high: score + 0.05 };
+        let line = |name: &str, base: f64| Series {
+            name: name.into(),
+            points: (0..15).map(|layer| point(layer, base + layer as f64 / 50.0)).collect(),
+        };
+        ScorePlot {
+            layers: (0..15).map(name).collect(),
+            series: vec![line("logistic", 0.5), line("svm", 0.55)],
+            ..plot()
+        }
+    }
+
+    /// The `<text>` elements of an SVG: attributes and letters.
+    fn texts(plot: &ScorePlot) -> Vec<(String, String)> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sweep.svg");
+        draw_scores(plot, &path).unwrap();
+        let svg = std::fs::read_to_string(path).unwrap();
+        let element = |text: &str| {
+            let (attributes, rest) = text.split_once('>').unwrap();
+            (attributes.to_string(), rest.split('<').next().unwrap().trim().to_string())
+        };
+        svg.split("<text").skip(1).map(element).collect()
+    }
+
+    fn attribute(attributes: &str, name: &str) -> i32 {
+        let (_, value) = attributes.split_once(&format!(" {name}=\"")).unwrap();
+        value.split('"').next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn long_names_run_down_from_their_ticks_and_short_ones_stand_below_them() {
+        for (plot, downwards) in [(long(), true), (plot(), false)] {
+            let layout = Layout::of(&plot);
+            assert_eq!(layout.downwards, downwards);
+            let bottom = (MARGIN + TITLE + PLOT_HEIGHT) as i32;
+            for layer in &plot.layers {
+                let (attributes, _) = texts(&plot).into_iter().find(|(_, text)| text == layer).unwrap();
+                let anchor = if downwards { "text-anchor=\"start\"" } else { "text-anchor=\"middle\"" };
+                assert!(attributes.contains(anchor), "{attributes}");
+                assert_eq!(attributes.contains("rotate(90"), downwards);
+                // Below the plot, with room for all of it above the words along the axis.
+                let y = attribute(&attributes, "y");
+                assert!((bottom..bottom + 2 * GAP as i32).contains(&y), "{y} {bottom}");
+                let length = if downwards { text_width(layer) } else { 14 };
+                assert!(y as u32 + length <= layout.size.1 - MARGIN - AXIS, "{layer}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_legend_stands_beside_the_data() {
+        for plot in [long(), plot()] {
+            let layout = Layout::of(&plot);
+            let right = (layout.size.0 - MARGIN - layout.legend) as i32;
+            for series in &plot.series {
+                let (attributes, _) = texts(&plot).into_iter().find(|(_, text)| *text == series.name).unwrap();
+                let x = attribute(&attributes, "x");
+                assert!(x > right && x as u32 + text_width(&series.name) <= layout.size.0, "{x} {layout:?}");
+            }
         }
     }
 

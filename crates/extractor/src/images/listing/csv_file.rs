@@ -51,7 +51,8 @@ pub(super) fn list(file: &Path) -> Result<Listing, ListError> {
         }
         let split = cell(columns.split);
         let split = split_name(split).unwrap_or(split).to_owned();
-        let label = Some(cell(columns.label)).filter(|label| !label.is_empty()).map(str::to_owned);
+        // As in the cache and in arrays to import, -1 is the number of no class.
+        let label = Some(cell(columns.label)).filter(|label| !label.is_empty() && *label != "-1").map(str::to_owned);
         // `join` keeps an absolute path as it is.
         rows.push((Item { path: root.join(path), name, label: None, split }, label));
     }

@@ -7,7 +7,7 @@
 //! | a folder of class folders | every image below them, however deep | the folders' names | none |
 //! | a folder of `train`, `val`, `test`, … folders | as above, in each of them | the class folders; none where images lie directly in the split | the folders' names |
 //! | a folder of images | its images | none | none |
-//! | a CSV file with a column `path` | its lines, in their order | column `label` (or `class`) | column `split` |
+//! | a CSV file with a column `path` | its lines, in their order | column `label` (or `class`); none where it is empty or −1 | column `split` |
 
 mod csv_file;
 mod folder;

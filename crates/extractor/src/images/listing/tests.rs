@@ -172,6 +172,14 @@ fn a_csv_file_with_everything() {
 }
 
 #[test]
+fn minus_one_in_a_csv_file_is_no_class() {
+    let (_root, file) = csv_file("path,label\na.jpg,1\nb.jpg,-1\nc.jpg,0\nd.jpg,\n");
+    let listing = list(&file).unwrap();
+    assert_eq!(listing.classes, ["0", "1"]);
+    assert_eq!(rows(&listing), ["a.jpg 1 ", "b.jpg - ", "c.jpg 0 ", "d.jpg - "]);
+}
+
+#[test]
 fn a_csv_file_with_paths_alone() {
     let (root, file) = csv_file("path\nx.jpg\n");
     assert_eq!(rows(&list(&file).unwrap()), ["x.jpg - "]);

@@ -1,0 +1,79 @@
+//! Markers, and the list of what they stand for.
+
+use super::colour;
+use plotters::{
+    backend::DrawingBackend,
+    coord::Shift,
+    drawing::{DrawingArea, DrawingAreaErrorKind},
+    element::{Circle, Cross, EmptyElement, PathElement, Rectangle, Text, TriangleMarker},
+    style::{
+        BLACK, Color, IntoFont, TextStyle,
+        text_anchor::{HPos, Pos, VPos},
+    },
+};
+
+/// Height of letters in labels and legends.
+pub const LETTER: i32 = 14;
+/// Height of a line of a legend.
+const LINE: i32 = 22;
+/// Length of the line before a name.
+const DASH: i32 = 26;
+
+/// How wide a text is, with some room for a viewer whose font runs wider than ours (SVGs carry no font).
+pub fn text_width(text: &str) -> u32 {
+    let width =
+        ("sans-serif", LETTER).into_font().box_size(text).map_or(8 * text.chars().count() as u32, |size| size.0);
+    width + width / 10
+}
+
+/// How wide a legend of these names is.
+pub fn width<'n>(names: impl IntoIterator<Item = &'n str>) -> u32 {
+    names.into_iter().map(text_width).max().unwrap_or(0) + DASH as u32 + 8
+}
+
+/// Draws the marker of series `index` at a pixel.
+pub fn marker<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    at: (i32, i32),
+    index: usize,
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    let colour = colour(index);
+    match index % 4 {
+        0 => area.draw(&Circle::new(at, 5, colour.filled())),
+        1 => area.draw(&TriangleMarker::new(at, 7, colour.filled())),
+        2 => area.draw(&Cross::new(at, 5, colour.stroke_width(3))),
+        _ => area.draw(&(EmptyElement::at(at) + Rectangle::new([(-5, -5), (5, 5)], colour.filled()))),
+    }
+}
+
+/// Lists the names of series under each other, from this pixel on.
+pub fn draw<'n, B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    (x, y): (i32, i32),
+    names: impl IntoIterator<Item = &'n str>,
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    let style = TextStyle::from(("sans-serif", LETTER)).color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
+    for (index, name) in names.into_iter().enumerate() {
+        let y = y + LINE / 2 + LINE * index as i32;
+        area.draw(&PathElement::new(vec![(x, y), (x + DASH, y)], colour(index).stroke_width(2)))?;
+        marker(area, (x + DASH / 2, y), index)?;
+        area.draw(&Text::new(name.to_string(), (x + DASH + 8, y), style.clone()))?;
+    }
+    Ok(())
+}
+
+/// Lists the names of families by their colours, from this pixel on.
+pub fn families<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    (x, y): (i32, i32),
+    names: &[&str],
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    let style = TextStyle::from(("sans-serif", LETTER)).color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
+    for (index, name) in names.iter().enumerate() {
+        let (x, y) = (x + 6, y + LINE / 2 + LINE * index as i32);
+        area.draw(&Circle::new((x, y), 6, colour(index).mix(0.35).filled()))?;
+        area.draw(&Circle::new((x, y), 6, colour(index).stroke_width(1)))?;
+        area.draw(&Text::new((*name).to_string(), (x + 14, y), style.clone()))?;
+    }
+    Ok(())
+}
