@@ -361,8 +361,7 @@ mod tests {
         let options = SweepOptions {
             caches: caches.to_vec(),
             layers: Vec::new(),
-            heads: vec![HeadKind::Logistic],
-            engine: EngineChoice::Default,
+            heads: vec![HeadKind::Logistic.into()],
             cs: vec![1.0],
             folds: 2,
             standardize: false,
