@@ -121,7 +121,8 @@ impl<'a> Prepared<'a> {
         }
 
         let held_out = if scheme == Scheme::Holdout { &splits[0].test[..] } else { &[] };
-        let full = Design::build(samples.features, &train, held_out, standardize)?;
+        // Orthogonal columns cost more than one fit.
+        let full = Design::build(samples.features, &train, held_out, standardize, !splits.is_empty())?;
         if !full.varies() {
             return Err(Error::ConstantFeatures { rows: train.len() });
         }
@@ -213,7 +214,8 @@ impl<'a> Prepared<'a> {
         engine.check_rows(self.train.len())?;
         let started = Instant::now();
         let (labels, weights) = (self.labels(&self.train), self.weights(&self.train));
-        let problem = self.problem(self.full.train.view(), &labels, weights.as_deref(), head);
+        let problem =
+            self.problem(self.full.train.view(), &labels, weights.as_deref(), head, self.full.is_orthogonal());
         let solution = engine.fit(&problem, self.full.solver_c(c))?;
         let objective = outer_objective(&problem, &self.full, &solution, c);
         let (weights, bias) = self.full.to_raw(self.samples.features, &solution.weights, &solution.bias);
@@ -261,8 +263,9 @@ impl<'a> Prepared<'a> {
         labels: &'p [usize],
         weights: Option<&'p [f64]>,
         head: &HeadParams,
+        orthogonal: bool,
     ) -> Problem<'p> {
-        Problem { features, labels, classes: self.samples.classes.len(), weights, head: *head }
+        Problem { features, labels, classes: self.samples.classes.len(), weights, head: *head, orthogonal }
     }
 
     fn fold_data(&self, fold: usize) -> Result<FoldData<'_>, Error> {
@@ -282,7 +285,7 @@ impl<'a> Prepared<'a> {
         if let Some(design) = self.fold_designs[fold].get() {
             return Ok(FoldData::Kept(design));
         }
-        let design = Design::build(self.samples.features, &split.train, &split.test, true)?;
+        let design = Design::build(self.samples.features, &split.train, &split.test, true, true)?;
         if design.is_reduced() {
             Ok(FoldData::Kept(self.fold_designs[fold].get_or_init(|| design)))
         } else {
@@ -301,7 +304,7 @@ impl<'a> Prepared<'a> {
         let (train, test, design) = data.parts();
         let (train_labels, test_labels) = (self.labels(&self.splits[fold].train), self.labels(&self.splits[fold].test));
         let train_weights = self.weights(&self.splits[fold].train);
-        let problem = self.problem(train, &train_labels, train_weights.as_deref(), head);
+        let problem = self.problem(train, &train_labels, train_weights.as_deref(), head, design.is_orthogonal());
         let inner: Vec<f64> = cs.iter().map(|&c| design.solver_c(c)).collect();
         let solutions = engine(head).fit_path(&problem, &inner, done)?;
         let score = |(solution, &c): (Solution, &f64)| {

@@ -50,10 +50,17 @@ enum Back {
 
 impl Design {
     /// Puts the rows `train` of `x` into solver coordinates, and the rows `test` along with them; statistics come from `train` alone.
+    /// `rotate`: whether columns are to be made orthogonal even where that makes nothing smaller.
     ///
     /// # Errors
     /// [`Error::Eigen`] if the eigendecomposition fails, which finite features have not been seen to cause.
-    pub(crate) fn build(x: ArrayView2<f32>, train: &[usize], test: &[usize], standardize: bool) -> Result<Self, Error> {
+    pub(crate) fn build(
+        x: ArrayView2<f32>,
+        train: &[usize],
+        test: &[usize],
+        standardize: bool,
+        rotate: bool,
+    ) -> Result<Self, Error> {
         let (mean, deviation) = column_statistics(x, train);
         let mut scale = if standardize { deviation.clone() } else { Array1::ones(x.ncols()) };
         // A constant feature has nothing to scale (and what rounding leaves of it must not be blown up).
@@ -72,7 +79,7 @@ impl Design {
         } else {
             design.train = design.rows(x, train);
             design.test = design.rows(x, test);
-            if x.ncols() <= WIDEST_ROTATION {
+            if rotate && x.ncols() <= WIDEST_ROTATION {
                 design.rotate()?;
             }
         }
@@ -82,6 +89,11 @@ impl Design {
     /// Whether any feature varies over the training rows.
     pub(crate) fn varies(&self) -> bool {
         self.train.iter().any(|&value| value != 0.0)
+    }
+
+    /// Whether the columns of the training rows are orthogonal.
+    pub(crate) fn is_orthogonal(&self) -> bool {
+        !matches!(self.back, Back::Same)
     }
 
     /// Whether solvers see fewer columns than there are features.
@@ -306,7 +318,7 @@ mod tests {
 
     /// Scores from solver coordinates equal scores from raw features with the weights taken back.
     fn agrees(x: &Array2<f32>, train: &[usize], test: &[usize], standardize: bool) -> Design {
-        let design = Design::build(x.view(), train, test, standardize).unwrap();
+        let design = Design::build(x.view(), train, test, standardize, true).unwrap();
         let mut seed = SplitMix64::new(9);
         let weights = Array2::from_shape_fn((3, design.train.ncols()), |_| {
             (seed.next() >> 40) as f64 / (1u64 << 24) as f64 - 0.5
@@ -337,7 +349,7 @@ mod tests {
     fn unit_size_and_mean_zero() {
         for columns in [20, 400] {
             let x = random(60, columns, 3).mapv(|value| value * 1e4);
-            let design = Design::build(x.view(), &(0..60).collect::<Vec<_>>(), &[], false).unwrap();
+            let design = Design::build(x.view(), &(0..60).collect::<Vec<_>>(), &[], false, true).unwrap();
             assert!((design.train.iter().map(|value| value * value).sum::<f64>() / 60.0 - 1.0).abs() < 1e-9);
             assert!(design.train.mean_axis(Axis(0)).unwrap().iter().all(|mean| mean.abs() < 1e-9));
         }
@@ -348,7 +360,7 @@ mod tests {
         let mut x = random(20, 50, 4);
         let first = x.row(0).to_owned();
         x.row_mut(1).assign(&first);
-        let design = Design::build(x.view(), &(0..20).collect::<Vec<_>>(), &[], false).unwrap();
+        let design = Design::build(x.view(), &(0..20).collect::<Vec<_>>(), &[], false, true).unwrap();
         assert_eq!(design.train.ncols(), 18, "20 rows, less one for the mean, less one for the copy");
     }
 
@@ -358,12 +370,12 @@ mod tests {
             let mut x = random(rows, 40, 5);
             x.column_mut(7).fill(0.1);
             let all: Vec<usize> = (0..rows).collect();
-            let design = Design::build(x.view(), &all, &[], true).unwrap();
+            let design = Design::build(x.view(), &all, &[], true, true).unwrap();
             let (raw, _) = design.to_raw(x.view(), &Array2::ones((1, design.train.ncols())), &Array1::zeros(1));
             assert!(raw.iter().all(|weight| weight.is_finite()));
         }
         let same = Array2::from_elem((5, 8), 0.1f32);
-        assert!(!Design::build(same.view(), &[0, 1, 2, 3, 4], &[], true).unwrap().varies());
+        assert!(!Design::build(same.view(), &[0, 1, 2, 3, 4], &[], true, true).unwrap().varies());
     }
 
     #[test]
@@ -372,7 +384,7 @@ mod tests {
         let rows: Vec<usize> = (0..300).collect();
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| Design::build(x.view(), &rows, &[3, 5], true).unwrap())
+            pool.install(|| Design::build(x.view(), &rows, &[3, 5], true, true).unwrap())
         };
         let (one, five) = (run(1), run(5));
         assert_eq!(one.train, five.train);

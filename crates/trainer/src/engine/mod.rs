@@ -27,12 +27,15 @@ pub struct Problem<'a> {
     pub weights: Option<&'a [f64]>,
     /// What is fitted.
     pub head: HeadParams,
+    /// Whether the columns of all training rows together, of which `features` may be a part, are orthogonal. Not needed, but worth
+    /// much to solvers.
+    pub orthogonal: bool,
 }
 
 impl<'a> Problem<'a> {
     /// All rows count the same.
     pub fn new(features: ArrayView2<'a, f64>, labels: &'a [usize], classes: usize, head: HeadParams) -> Self {
-        Self { features, labels, classes, weights: None, head }
+        Self { features, labels, classes, weights: None, head, orthogonal: false }
     }
 
     /// What is minimised.

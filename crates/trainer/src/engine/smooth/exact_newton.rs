@@ -14,8 +14,6 @@ use crate::params::Loss;
 
 /// Steps at most; a handful is usual.
 const MAX_STEPS: usize = 200;
-/// Columns beyond which a factor takes too much time and memory.
-pub(super) const WIDEST: usize = 4096;
 
 /// One class against the rest.
 struct OneAgainstRest<'a> {

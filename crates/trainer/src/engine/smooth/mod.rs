@@ -5,6 +5,7 @@
 //! in f32 on it, which halves the traffic. The claim is made in f64: the gradient of what came out bounds its relative error. If
 //! that is not yet enough, L-BFGS goes on in f64, and Newton steps finish what it cannot.
 
+mod covariance;
 mod exact_newton;
 mod kernel;
 mod lbfgs;
@@ -15,9 +16,10 @@ mod row_loss;
 
 use ndarray::{Array1, Array2, ArrayView2, s};
 
+use self::covariance::Covariance;
 use self::kernel::Scalar;
 use self::objective::Objective;
-use self::preconditioner::Preconditioner;
+use self::preconditioner::{Columns, Preconditioner};
 use super::{Certificate, Engine, Measure, Problem, Solution};
 use crate::Error;
 use crate::objective::outputs;
@@ -27,6 +29,8 @@ use crate::params::Loss;
 const AIM: f64 = 0.5;
 /// Features (rows × columns) from which on f32 pays.
 const LARGE: usize = 1 << 18;
+/// Columns beyond which a Cholesky factor takes too much time and memory.
+const WIDEST: usize = 4096;
 /// L-BFGS iterations at most in f32 and in f64 before Newton steps take over.
 const ITERATIONS: usize = 300;
 
@@ -63,8 +67,7 @@ impl Engine for Smooth {
 struct Path {
     /// The features in f32, where that pays.
     single: Option<Array2<f32>>,
-    /// Mean square of each column.
-    moments: Array1<f64>,
+    columns: Columns,
     outputs: usize,
 }
 
@@ -72,11 +75,16 @@ impl Path {
     fn new(problem: &Problem) -> Self {
         let features = problem.features;
         let single = (features.len() >= LARGE).then(|| features.mapv(|value| value as f32));
-        Self { single, moments: mean_squares(features), outputs: outputs(problem.classes) }
+        let covariance = match &single {
+            Some(rows) if !problem.orthogonal && rows.ncols() <= WIDEST => Some(Covariance::new(rows.view())),
+            _ => None,
+        };
+        let columns = Columns { moments: mean_squares(features), covariance };
+        Self { single, columns, outputs: outputs(problem.classes) }
     }
 
     fn zeros(&self) -> Array2<f64> {
-        Array2::zeros((self.moments.len() + 1, self.outputs))
+        Array2::zeros((self.columns.moments.len() + 1, self.outputs))
     }
 
     /// The solution for one C, from `theta` on, with its parameters.
@@ -99,8 +107,8 @@ impl Path {
             iterations += found.iterations;
         }
         if missed(relative) {
-            let (found, steps) = if problem.head.loss() == Loss::Logistic || self.moments.len() > exact_newton::WIDEST {
-                newton::minimise(&exact, &self.moments, theta, target)?
+            let (found, steps) = if problem.head.loss() == Loss::Logistic || self.columns.moments.len() > WIDEST {
+                newton::minimise(&exact, &self.columns, theta, target)?
             } else {
                 exact_newton::minimise(problem, c, &theta, target)
             };
@@ -128,7 +136,7 @@ impl Path {
         theta: Array2<f64>,
         target: f64,
     ) -> Result<lbfgs::Found, Error> {
-        let preconditioner = Preconditioner::new(objective, &objective.bends(&theta), &self.moments)?;
+        let preconditioner = Preconditioner::new(objective, &objective.bends(&theta), &self.columns)?;
         Ok(lbfgs::minimise(objective, &preconditioner, theta, target, ITERATIONS))
     }
 }

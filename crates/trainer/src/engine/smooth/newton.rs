@@ -7,7 +7,7 @@ use ndarray::Array2;
 
 use super::lbfgs::dot;
 use super::objective::Objective;
-use super::preconditioner::Preconditioner;
+use super::preconditioner::{Columns, Preconditioner};
 use crate::Error;
 
 /// Newton steps at most.
@@ -16,13 +16,13 @@ const MAX_STEPS: usize = 100;
 const MAX_INNER: usize = 500;
 
 /// Minimises from `theta` on until the relative error is at most `target` or no step helps; returns the parameters and how many
-/// products with the Hessian it took. `moments`: the mean square of each column.
+/// products with the Hessian it took.
 ///
 /// # Errors
 /// See [`Preconditioner::new`].
 pub(super) fn minimise(
     objective: &Objective<f64>,
-    moments: &ndarray::Array1<f64>,
+    columns: &Columns,
     mut theta: Array2<f64>,
     target: f64,
 ) -> Result<(Array2<f64>, usize), Error> {
@@ -34,7 +34,7 @@ pub(super) fn minimise(
             break;
         }
         let bends = objective.bends(&theta);
-        let preconditioner = Preconditioner::new(objective, &bends, moments)?;
+        let preconditioner = Preconditioner::new(objective, &bends, columns)?;
         // Rough far from the minimum, ever more exact close to it: superlinear convergence.
         let precision = relative.sqrt().clamp(1e-6, 0.1);
         let (direction, steps) = direction(objective, &bends, &here.gradient, &preconditioner, precision);
@@ -106,10 +106,11 @@ mod tests {
         for classes in [2, 4] {
             let (x, labels) = clusters(80, 30, classes, 2);
             let moments = x.mapv(|value| value * value).mean_axis(Axis(0)).unwrap();
+            let columns = Columns { moments, covariance: None };
             let problem = logistic_problem(x.view(), &labels, classes);
             for exponent in -4..5 {
                 let objective = Objective::new(&problem, x.view(), 10f64.powi(exponent));
-                let (theta, steps) = minimise(&objective, &moments, objective.zeros(), 1e-8).unwrap();
+                let (theta, steps) = minimise(&objective, &columns, objective.zeros(), 1e-8).unwrap();
                 let relative = objective.relative_error(&objective.pass(&theta).gradient, &theta);
                 assert!(relative <= 1e-8, "C = 1e{exponent}: {relative} after {steps} products");
             }

@@ -6,8 +6,9 @@
 //! Hessian would be B ⊗ diag(mean z̃²) + I, which the eigenvectors of B make diagonal. It is not, but close enough for L-BFGS and
 //! conjugate gradients to have little left to learn.
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, s};
 
+use super::covariance::{Covariance, Factor};
 use super::kernel::Scalar;
 use super::objective::Objective;
 use crate::Error;
@@ -18,25 +19,36 @@ const MANY_OUTPUTS: usize = 256;
 /// Curvature assumed for the bias at least, as a share of the total cost: rows that are all sure leave none.
 const FLAT: f64 = 1e-6;
 
+/// What is known of the columns of all training rows.
+pub(super) struct Columns {
+    /// Mean square of each.
+    pub(super) moments: Array1<f64>,
+    /// Where they are not orthogonal: how they depend on each other.
+    pub(super) covariance: Option<Covariance>,
+}
+
 /// See the module.
 pub(super) struct Preconditioner {
     /// Eigenvectors of B as columns; none where its diagonal has to do.
     basis: Option<Array2<f64>>,
     /// The approximate Hessian in that basis, (r + 1) × outputs.
     curvature: Array2<f64>,
+    /// Takes the place of all but its last row where columns are not orthogonal; for the mean bend of all outputs.
+    factor: Option<Factor>,
 }
 
 impl Preconditioner {
-    /// Approximates the Hessian at the θ that these bends belong to; `moments`: the mean square of each column.
+    /// Approximates the Hessian at the θ that these bends belong to.
     ///
     /// # Errors
     /// [`Error::Eigen`], which finite scores have not been seen to cause.
     pub(super) fn new<T: Scalar>(
         objective: &Objective<T>,
         bends: &Array2<T>,
-        moments: &Array1<f64>,
+        columns: &Columns,
     ) -> Result<Self, Error> {
-        let (values, basis) = if objective.is_coupled() && bends.ncols() <= MANY_OUTPUTS {
+        let Columns { moments, covariance } = columns;
+        let (values, basis) = if objective.is_coupled() && covariance.is_none() && bends.ncols() <= MANY_OUTPUTS {
             let (values, vectors) = eigen(&objective.total_bend(bends))?;
             (values, Some(vectors))
         } else {
@@ -48,15 +60,22 @@ impl Preconditioner {
                 Some(moment) => moment * values[output].max(0.0) + 1.0,
                 None => values[output].max(floor),
             });
-        Ok(Self { basis, curvature })
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let factor = covariance.as_ref().and_then(|covariance| covariance.factor(mean));
+        Ok(Self { basis, curvature, factor })
     }
 
     /// The approximate inverse times `gradient`.
     pub(super) fn apply(&self, gradient: &Array2<f64>) -> Array2<f64> {
-        match &self.basis {
+        let mut out = match &self.basis {
             Some(basis) => (gradient.dot(basis) / &self.curvature).dot(&basis.t()),
             None => gradient / &self.curvature,
+        };
+        if let Some(factor) = &self.factor {
+            let r = gradient.nrows() - 1;
+            out.slice_mut(s![..r, ..]).assign(&factor.solve(gradient.slice(s![..r, ..])));
         }
+        out
     }
 }
 
@@ -64,6 +83,10 @@ impl Preconditioner {
 mod tests {
     use super::*;
     use crate::engine::tests::{clusters, logistic_problem};
+
+    fn columns(moments: Array1<f64>) -> Columns {
+        Columns { moments, covariance: None }
+    }
 
     /// At θ = 0 all rows have the same probabilities, and with orthogonal columns the approximation is exact.
     #[test]
@@ -73,7 +96,8 @@ mod tests {
         let problem = logistic_problem(x.view(), &labels, 3);
         let objective = Objective::new(&problem, x.view(), 5.0);
         let probabilities = objective.bends(&objective.zeros());
-        let preconditioner = Preconditioner::new(&objective, &probabilities, &ndarray::array![1.0, 4.0]).unwrap();
+        let preconditioner =
+            Preconditioner::new(&objective, &probabilities, &columns(ndarray::array![1.0, 4.0])).unwrap();
         let mut direction = Array2::from_shape_fn((3, 3), |(i, j)| (1.0 + i as f64) * (j as f64 - 1.0));
         // A common change of all biases changes nothing, so it cannot be told from the product.
         direction.row_mut(2).assign(&ndarray::array![0.5, -1.0, 0.5]);
@@ -87,7 +111,7 @@ mod tests {
         let problem = logistic_problem(x.view(), &labels, 2);
         let objective = Objective::new(&problem, x.view(), 1.0);
         let sure = Array2::from_shape_fn((20, 1), |(row, _)| (row % 2) as f64);
-        let preconditioner = Preconditioner::new(&objective, &sure, &Array1::ones(4)).unwrap();
+        let preconditioner = Preconditioner::new(&objective, &sure, &columns(Array1::ones(4))).unwrap();
         assert!(preconditioner.apply(&Array2::ones((5, 1))).iter().all(|value| *value > 0.0 && value.is_finite()));
     }
 }

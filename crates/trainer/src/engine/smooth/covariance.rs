@@ -1,0 +1,93 @@
+//! Mean products of columns that are not orthogonal, for a preconditioner that knows how they depend on each other.
+
+use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
+use faer::linalg::cholesky::llt::factor::{LltRegularization, cholesky_in_place, cholesky_in_place_scratch};
+use faer::linalg::cholesky::llt::solve::solve_in_place;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatRef, Par};
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+
+/// Columns of a tile; a constant, so that sums are taken in the same order on every number of threads.
+const TILE: usize = 256;
+
+/// ZᵀZ / n in f32, which a preconditioner is content with; only the lower triangle.
+pub(super) struct Covariance(Mat<f32>);
+
+/// The Cholesky factor of bend · ZᵀZ / n + I.
+pub(super) struct Factor(Mat<f32>);
+
+impl Covariance {
+    pub(super) fn new(rows: ArrayView2<f32>) -> Self {
+        let (n, width) = rows.dim();
+        let values = rows.as_standard_layout();
+        let all = MatRef::from_row_major_slice(values.as_slice().unwrap_or_default(), n, width);
+        let range = |tile: usize| tile * TILE..width.min((tile + 1) * TILE);
+        let count = width.div_ceil(TILE);
+        let tiles: Vec<(usize, usize)> = (0..count).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
+        let products: Vec<Mat<f32>> = tiles
+            .par_iter()
+            .map(|&(i, j)| {
+                let (left, right) = (range(i), range(j));
+                let mut product = Mat::zeros(left.len(), right.len());
+                let left = all.subcols(left.start, left.len());
+                let right = all.subcols(right.start, right.len());
+                matmul(product.as_mut(), Accum::Replace, left.transpose(), right, 1.0 / n as f32, Par::Seq);
+                product
+            })
+            .collect();
+        let mut out = Mat::zeros(width, width);
+        for (&(i, j), product) in tiles.iter().zip(&products) {
+            let (left, right) = (range(i), range(j));
+            out.submatrix_mut(left.start, right.start, left.len(), right.len()).copy_from(product);
+        }
+        Self(out)
+    }
+
+    /// `None` if rounding leaves nothing that has a factor.
+    pub(super) fn factor(&self, bend: f64) -> Option<Factor> {
+        let width = self.0.nrows();
+        let mut lower = Mat::from_fn(width, width, |row, column| {
+            let product = bend as f32 * self.0[(row, column)];
+            if row == column { product + 1.0 } else { product }
+        });
+        let largest = (0..width).fold(0f32, |top, index| top.max(lower[(index, index)]));
+        let regularization = LltRegularization {
+            dynamic_regularization_delta: 1e-5 * largest,
+            dynamic_regularization_epsilon: 1e-6 * largest,
+        };
+        // One thread: the result would depend on their number.
+        let scratch = cholesky_in_place_scratch::<f32>(width, Par::Seq, Default::default());
+        let stack = &mut MemBuffer::new(scratch);
+        cholesky_in_place(lower.as_mut(), regularization, Par::Seq, MemStack::new(stack), Default::default()).ok()?;
+        Some(Factor(lower))
+    }
+}
+
+impl Factor {
+    /// The solutions for the right sides in the columns of `right`.
+    pub(super) fn solve(&self, right: ArrayView2<f64>) -> Array2<f64> {
+        let mut solution = Mat::from_fn(right.nrows(), right.ncols(), |row, column| right[[row, column]] as f32);
+        let stack = &mut MemBuffer::new(StackReq::EMPTY);
+        solve_in_place(self.0.as_ref(), solution.as_mut(), Par::Seq, MemStack::new(stack));
+        Array2::from_shape_fn(right.dim(), |(row, column)| f64::from(solution[(row, column)]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::tests::clusters;
+
+    #[test]
+    fn it_solves_what_it_says() {
+        let (x, _) = clusters(400, 300, 3, 1);
+        let covariance = Covariance::new(x.mapv(|value| value as f32).view());
+        let right = Array2::from_shape_fn((300, 4), |(i, j)| (i % 7) as f64 - j as f64);
+        for bend in [0.0, 3.0, 1e4] {
+            let solution = covariance.factor(bend).unwrap().solve(right.view());
+            let back = x.t().dot(&x).dot(&solution) * (bend / 400.0) + &solution;
+            assert!((&back - &right).iter().all(|difference| difference.abs() < 2e-3), "{bend}");
+        }
+    }
+}
