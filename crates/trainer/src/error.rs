@@ -159,17 +159,6 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
-    /// More rows than the SVM's Gram matrix may have.
-    #[error(
-        "{rows} training rows are too many for the SVM, whose rows x rows matrix would need {:.1} GB for every fold under way (the limit is {limit} rows); use --head logistic, or train on a split with fewer rows",
-        (*rows as f64).powi(2) * 4.0 / 1e9
-    )]
-    SvmRows {
-        /// Training rows.
-        rows: usize,
-        /// The most that is accepted.
-        limit: usize,
-    },
     /// The eigendecomposition of the Gram matrix did not converge.
     #[error(
         "the eigendecomposition of the {rows} x {rows} Gram matrix failed; standardize the features or drop extreme rows"

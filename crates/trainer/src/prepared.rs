@@ -187,8 +187,6 @@ impl<'a> Prepared<'a> {
     ) -> Result<CrossValidation, Error> {
         check_cs(cs)?;
         head.verify()?;
-        // All rows: it would be no use to find out at the refit.
-        engine(head).check_rows(self.train.len())?;
         if self.splits.is_empty() {
             return Err(Error::Split("cross-validation needs folds or validation rows".into()));
         }
@@ -211,7 +209,6 @@ impl<'a> Prepared<'a> {
         check_cs(&[c])?;
         head.verify()?;
         let engine = engine(head);
-        engine.check_rows(self.train.len())?;
         let started = Instant::now();
         let (labels, weights) = (self.labels(&self.train), self.weights(&self.train));
         let problem =

@@ -94,14 +94,6 @@ pub trait Engine: Send + Sync {
     /// Its name in reports.
     fn name(&self) -> &'static str;
 
-    /// Refuses more training rows than its memory stands.
-    ///
-    /// # Errors
-    /// [`Error::SvmRows`].
-    fn check_rows(&self, _rows: usize) -> Result<(), Error> {
-        Ok(())
-    }
-
     /// Minimises `c · Σ loss + ½‖W‖²`. The result depends on nothing but the arguments, in particular not on the number of threads.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Hinge-loss SVMs, one class against the rest, with a free bias: exact, and fast for many C and classes on one training set.
 //!
-//! One Gram matrix serves every class and C. Each class goes along the ascending C, starting from the solution before, by sequential
+//! With many more rows than columns, coordinate descent on the dual goes along the ascending C, class by class. Else one Gram matrix
+//! serves every class and C: each class goes along the ascending C, starting from the solution before, by sequential
 //! minimal optimisation. That is fast while few rows lie on the margin, but takes ever more steps as C grows on data that no plane
 //! separates; so once a class has spent as much on it as the interior-point method costs, that one takes over for this and the larger
 //! C, and no problem takes much more than twice the time of the better method.
@@ -8,6 +9,7 @@
 //! Whatever the methods did, the weights come from β in f64, the residuals from the weights, the bias from an exact minimisation, and
 //! the certificate from all of them; if it is not good enough, the methods go on from the exact residuals.
 
+mod coordinate_descent;
 mod dual;
 mod gram;
 mod interior_point;
@@ -30,8 +32,10 @@ use crate::objective::outputs;
 const AIM: f64 = 0.1;
 /// Times that the methods go on from exact residuals, at most.
 const ROUNDS: usize = 4;
-/// Rows beyond which the Gram matrix is refused.
-const MAX_ROWS: usize = 25_000;
+/// Rows for each column from which on, and rows from which on at any width, coordinate descent takes the place of sequential minimal
+/// optimisation.
+const TALL: usize = 4;
+const MANY_ROWS: usize = 6000;
 /// Rows handled at once; a constant, so that sums are taken in the same order on every number of threads.
 const BLOCK: usize = 512;
 
@@ -53,7 +57,10 @@ struct Walker {
 /// What all classes share.
 struct Shared<'a> {
     features: ArrayView2<'a, f64>,
-    gram: Gram,
+    /// For sequential minimal optimisation.
+    gram: OnceLock<Gram>,
+    /// The rows in f32, for coordinate descent.
+    single: OnceLock<Array2<f32>>,
     interior: OnceLock<InteriorPoint>,
     /// Steps of sequential minimal optimisation that cost as much as the interior-point method.
     steps: usize,
@@ -66,17 +73,12 @@ impl Engine for HingeSvm {
         "svm-smo+interior-point"
     }
 
-    fn check_rows(&self, rows: usize) -> Result<(), Error> {
-        if rows > MAX_ROWS { Err(Error::SvmRows { rows, limit: MAX_ROWS }) } else { Ok(()) }
-    }
-
     fn fit(&self, problem: &Problem, c: f64) -> Result<Solution, Error> {
         let mut solutions = self.fit_path(problem, &[c], &|| ())?;
         solutions.pop().ok_or_else(|| self.failed(c))
     }
 
     fn fit_path(&self, problem: &Problem, cs: &[f64], done: &(dyn Fn() + Sync)) -> Result<Vec<Solution>, Error> {
-        self.check_rows(problem.labels.len())?;
         let shared = Shared::new(problem.features, problem.head.tolerance);
         let outputs = outputs(problem.classes);
         let mut walkers: Vec<Walker> =
@@ -126,7 +128,14 @@ impl<'a> Shared<'a> {
         // A row of a step costs about as much as ten multiply-adds of a matrix product.
         let steps = InteriorPoint::cost(n, r) / (10.0 * n as f64);
         let steps = 20 * n + steps as usize;
-        Self { features, gram: Gram::new(features), interior: OnceLock::new(), steps, tolerance }
+        let (gram, single, interior) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { features, gram, single, interior, steps, tolerance }
+    }
+
+    /// Whether there are so many rows for the columns that coordinate descent beats inner products of all rows.
+    fn is_tall(&self) -> bool {
+        let (n, r) = self.features.dim();
+        n > MANY_ROWS.min(TALL * r)
     }
 
     /// All classes at one C; `None` if anything is not finite.
@@ -166,9 +175,15 @@ impl<'a> Shared<'a> {
 
     /// Brings one class to the gap `target`, as far as its residuals tell.
     fn advance(&self, walker: &mut Walker, c: f64, target: f64) {
-        let Walker { one, beta, residual, interior, .. } = walker;
+        let Walker { one, beta, residual, interior, bias, .. } = walker;
         if !*interior {
-            let (end, steps) = smo::run(&self.gram, one, c, target, self.steps, beta, residual);
+            if self.is_tall() {
+                let rows = self.single.get_or_init(|| self.features.mapv(|value| value as f32));
+                walker.iterations += coordinate_descent::run(rows.view(), one, c, target, *bias, beta);
+                return;
+            }
+            let gram = self.gram.get_or_init(|| Gram::new(self.features));
+            let (end, steps) = smo::run(gram, one, c, target, self.steps, beta, residual);
             walker.iterations += steps;
             *interior = end == smo::End::OutOfSteps;
         }

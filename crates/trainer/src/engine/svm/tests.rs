@@ -191,16 +191,6 @@ fn the_number_of_threads_changes_no_bit() {
     assert!(one == run(2) && one == run(8));
 }
 
-#[test]
-fn too_many_rows_are_refused_with_a_way_out() {
-    assert!(HingeSvm.check_rows(MAX_ROWS).is_ok());
-    let message = HingeSvm.check_rows(40_000).unwrap_err().to_string();
-    assert!(
-        message.contains("40000") && message.contains("6.4 GB") && message.contains("--head logistic"),
-        "{message}"
-    );
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
