@@ -184,7 +184,8 @@ fn class_weights_and_tolerance_are_heeded_or_refused() {
     let dir = three_classes();
     for head in ["logistic", "svm", "svm --loss squared-hinge", "ridge"] {
         let plain = dir.json(&format!("train x.h5 --head {head} --c 0.01 --cv none -o plain.head"));
-        let balanced = dir.json(&format!("train x.h5 --head {head} --c 0.01 --cv none --class-weight balanced -o balanced.head"));
+        let balanced =
+            dir.json(&format!("train x.h5 --head {head} --c 0.01 --cv none --class-weight balanced -o balanced.head"));
         assert_eq!(plain["training"]["class_weight"], "none");
         assert_eq!(balanced["training"]["class_weight"], "balanced");
         // The classes are of equal size: only for one against the rest do weights change anything.
@@ -371,7 +372,8 @@ fn digits_reach_the_optimum_of_scikit_learn() {
     // One C each side of the best; the tests of the trainer know more, and those that take longer.
     for (head, cs) in [("logistic", &[1e-4, 1.0][..]), ("svm", &[1e-3]), ("ridge", &[1e-3])] {
         for &c in cs {
-            let point = golden["heads"][head].as_array().unwrap().iter().find(|point| number(&point["c"]) == c).unwrap();
+            let point =
+                golden["heads"][head].as_array().unwrap().iter().find(|point| number(&point["c"]) == c).unwrap();
             let shown = dir.json(&format!("train digits.h5 --head {head} --c {c} --cv 2 -o {head}.head"));
             let off = number(&shown["refit"]["objective"]) / number(&point["objective"]) - 1.0;
             assert!(off.abs() <= 1e-3, "{head} C = {c}: objective {off:+.1e} off");

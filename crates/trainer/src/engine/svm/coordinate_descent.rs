@@ -12,8 +12,6 @@ use pulp::Simd;
 use super::dual::OneAgainstRest;
 use crate::random::SplitMix64;
 
-/// Passes over the rows still in play, at most.
-const MAX_PASSES: usize = 1000;
 /// Violation of the optimality conditions, in units of the margin, at which descent is first taken to be at rest; it gets smaller by
 /// [`FINER`] each time that is not enough.
 const FIRST_REST: f32 = 0.1;
@@ -22,19 +20,21 @@ const FINER: f32 = 0.3;
 const LAST_REST: f32 = 1e-6;
 
 /// Moves `beta` towards the optimum for C = `c` until the relative duality gap is at most `target`, as far as f32 tells, and makes it
-/// satisfy Σβ = 0. `bias`: where to start; a good guess saves passes. Returns the steps taken.
+/// satisfy Σβ = 0. `bias`: where to start; a good guess saves passes. At most `work` rows are looked at. Returns whether the gap was
+/// reached, and the steps taken.
 pub(super) fn run(
     rows: ArrayView2<f32>,
     one: &OneAgainstRest,
     c: f64,
     target: f64,
     bias: f64,
+    work: usize,
     beta: &mut [f64],
-) -> usize {
+) -> (bool, usize) {
     let width = rows.ncols();
     let rows = rows.as_standard_layout();
     let values = rows.as_slice().unwrap_or_default();
-    pulp::Arch::new().dispatch(Descent { values, width, one, c, target, bias, beta })
+    pulp::Arch::new().dispatch(Descent { values, width, one, c, target, bias, work, beta })
 }
 
 struct Descent<'a> {
@@ -45,20 +45,22 @@ struct Descent<'a> {
     c: f64,
     target: f64,
     bias: f64,
+    work: usize,
     beta: &'a mut [f64],
 }
 
 impl pulp::WithSimd for Descent<'_> {
-    type Output = usize;
+    type Output = (bool, usize);
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> usize {
-        let Self { values, width, one, c, target, mut bias, beta } = self;
+    fn with_simd<S: Simd>(self, simd: S) -> (bool, usize) {
+        let Self { values, width, one, c, target, mut bias, work, beta } = self;
         let n = beta.len();
         let row = |index: usize| &values[index * width..(index + 1) * width];
         let squares: Vec<f32> = (0..n).map(|index| dot(simd, row(index), row(index))).collect();
         let mut weights = vec![0f32; width];
         let (mut sum, mut steps) = (0f64, 0);
+        let (mut looked, mut reached) = (0, false);
         for (index, &beta) in beta.iter().enumerate().filter(|(_, beta)| **beta != 0.0) {
             add(simd, beta as f32, row(index), &mut weights);
             sum += beta;
@@ -68,7 +70,8 @@ impl pulp::WithSimd for Descent<'_> {
         let mut rest = FIRST_REST;
         // Rows at a bound whose violation is beyond these are not looked at until all is at rest.
         let (mut highest, mut lowest) = (f32::INFINITY, f32::NEG_INFINITY);
-        for _ in 0..MAX_PASSES {
+        while looked < work {
+            looked += active.len().max(1);
             random.shuffle(&mut active);
             let (mut top, mut bottom) = (f32::NEG_INFINITY, f32::INFINITY);
             let mut place = 0;
@@ -115,7 +118,8 @@ impl pulp::WithSimd for Descent<'_> {
                 let balanced = balance(one, beta);
                 let residual = residuals(simd, values, width, &one.sign, &balanced);
                 let best = one.best_bias(&residual);
-                if one.bounds(c, &balanced, &residual, best).gap() <= target || rest < LAST_REST {
+                reached = one.bounds(c, &balanced, &residual, best).gap() <= target;
+                if reached || rest < LAST_REST {
                     break;
                 }
                 rest *= FINER;
@@ -124,7 +128,7 @@ impl pulp::WithSimd for Descent<'_> {
             (highest, lowest) = (f32::INFINITY, f32::NEG_INFINITY);
         }
         beta.copy_from_slice(&balance(one, beta));
-        steps
+        (reached, steps)
     }
 }
 
@@ -203,7 +207,7 @@ mod tests {
             let one = OneAgainstRest::new(&problem, 0);
             let mut beta = vec![0.0; 600];
             for c in [1e-3, 1e-1, 10.0] {
-                run(rows.view(), &one, c, 1e-4, 0.0, &mut beta);
+                assert!(run(rows.view(), &one, c, 1e-4, 0.0, usize::MAX, &mut beta).0);
                 assert!(beta.iter().sum::<f64>().abs() < 1e-9 * c);
                 assert!(
                     beta.iter()

@@ -16,6 +16,8 @@ use crate::engine::normal_equations::NormalEquations;
 const MAX_STEPS: usize = 150;
 /// What the method stops at, as a share of the gap asked for: the end comes so fast that this costs a step or two.
 const AIM: f64 = 1e-3;
+/// Closer than this the equations are too badly conditioned to be solved.
+const CLOSEST: f64 = 1e-8;
 /// How much of the way to the nearest bound a step may go.
 const CAUTION: f64 = 0.995;
 
@@ -84,18 +86,24 @@ impl InteriorPoint {
         let upper = slope.mapv(|slope| (-slope).max(0.0) + 1.0);
         let mut point = Point { alpha, room, lower, upper };
 
+        let aim = (AIM * target).max(CLOSEST);
+        let (mut best, mut best_gap) = (beta(&sign, &point), f64::INFINITY);
         for count in 0..MAX_STEPS {
             let left = point.complementarity();
             let weights = theta.slice(s![..r]);
             let dual = point.alpha.sum() - 0.5 * weights.dot(&weights);
-            if left <= AIM * target * (dual + left).abs() {
-                return (beta(&sign, &point), count);
+            let gap = left / (dual + left).abs();
+            if gap < best_gap {
+                (best, best_gap) = (beta(&sign, &point), gap);
             }
-            let Some(step) = self.step(&sign, &point, &theta, left) else { return (beta(&sign, &point), count) };
+            if gap <= aim {
+                return (best, count);
+            }
+            let Some(step) = self.step(&sign, &point, &theta, left) else { return (best, count) };
             let length = longest(&point, &step) * CAUTION;
             let length = length.min(1.0);
             if length < 1e-10 {
-                return (beta(&sign, &point), count);
+                return (best, count);
             }
             point.alpha.scaled_add(length, &step.alpha);
             point.room.scaled_add(-length, &step.alpha);
@@ -106,7 +114,7 @@ impl InteriorPoint {
             theta.slice_mut(s![..r]).assign(&self.weights(&sign, &point.alpha));
             theta[r] = bias;
         }
-        (beta(&sign, &point), MAX_STEPS)
+        (best, MAX_STEPS)
     }
 
     /// Predictor and corrector from one factorisation; `None` if that fails.

@@ -179,7 +179,12 @@ impl<'a> Shared<'a> {
         if !*interior {
             if self.is_tall() {
                 let rows = self.single.get_or_init(|| self.features.mapv(|value| value as f32));
-                walker.iterations += coordinate_descent::run(rows.view(), one, c, target, *bias, beta);
+                let (n, r) = self.features.dim();
+                // A row of a pass costs about as much as four multiply-adds of a matrix product for each column.
+                let work = 100 * n + (InteriorPoint::cost(n, r) / (4.0 * r as f64)) as usize;
+                let (reached, steps) = coordinate_descent::run(rows.view(), one, c, target, *bias, work, beta);
+                walker.iterations += steps;
+                *interior = !reached;
                 return;
             }
             let gram = self.gram.get_or_init(|| Gram::new(self.features));
