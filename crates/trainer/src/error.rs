@@ -167,6 +167,9 @@ pub enum Error {
         /// Rows of the training set.
         rows: usize,
     },
+    /// linfa refused a dataset.
+    #[error(transparent)]
+    Linfa(#[from] linfa::Error),
     /// A head file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -4,6 +4,8 @@
 //! fits, and returns an [`Outcome`], whose [`Outcome::into_head`] makes a [`Head`] that can be saved, loaded and applied. For many
 //! heads on one layer, [`Prepared`] does the work they share once.
 //!
+//! In linfa's words: checked parameters implement `Fit`, models `Predict`.
+//!
 //! Nothing here knows images or libtorch, and the same arguments give the same bits on any number of threads.
 
 mod eigen;
@@ -14,6 +16,7 @@ mod grid;
 mod head;
 mod head_file;
 mod interval;
+mod linfa_traits;
 mod metrics;
 mod model;
 mod objective;
