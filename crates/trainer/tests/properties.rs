@@ -7,7 +7,7 @@ use headstart_trainer::{
 use ndarray::{Array2, Axis, concatenate};
 use proptest::prelude::*;
 
-const KINDS: [HeadKind; 2] = [HeadKind::Logistic, HeadKind::Svm];
+const KINDS: [HeadKind; 3] = [HeadKind::Logistic, HeadKind::Svm, HeadKind::Ridge];
 
 /// Numbers from −0.5 to 0.5 that are the same on every machine.
 fn noise(seed: u64) -> impl FnMut() -> f32 {

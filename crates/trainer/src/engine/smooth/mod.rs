@@ -225,6 +225,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let (x, labels) = clusters(3000, 90, 3, 7);
+        for orthogonal in [false, true] {
+            let mut problem = logistic_problem(x.view(), &labels, 3);
+            problem.orthogonal = orthogonal;
+            let run = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| Smooth.fit_path(&problem, &[0.1, 10.0], &|| ()).unwrap())
+            };
+            let one = run(1);
+            for threads in [2, 8] {
+                let many = run(threads);
+                assert!(one.iter().zip(&many).all(|(a, b)| a.weights == b.weights && a.bias == b.bias));
+            }
+        }
+    }
+
     /// One row far out, which dwarfs all others.
     #[test]
     fn one_huge_row_does_not_spoil_the_rest() {
