@@ -12,6 +12,8 @@ const MATRIX_CLASSES: usize = 50;
 const LISTED: usize = 30;
 /// Classes above which a matrix takes the whole width of the page.
 const NARROW: usize = 12;
+/// Letters that names at the sides of a matrix are cut to.
+const LETTERS: usize = 20;
 /// Letters, of one name and of all together, above which names of columns run downwards.
 const SIDEWAYS: (usize, usize) = (14, 30);
 
@@ -27,7 +29,12 @@ pub fn section(content: &Content) -> String {
             format!(r#"<div{wide}><h3>{}</h3>{shown}</div>"#, escape(set))
         })
         .collect();
-    format!(r#"<div class="pair">{each}</div>"#)
+    let legend = if content.classes.len() <= MATRIX_CLASSES {
+        r#"<p class="note">Rows: true class. Columns: predicted class. Shading: share of the row; in frames: right.</p>"#
+    } else {
+        ""
+    };
+    format!(r#"{legend}<div class="pair">{each}</div>"#)
 }
 
 fn matrix(set: &str, metrics: &Metrics) -> String {
@@ -49,14 +56,21 @@ fn matrix(set: &str, metrics: &Metrics) -> String {
         })
         .collect();
     format!(
-        r#"<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix, {}"><table class="matrix"><caption>Rows: true class. Columns: predicted class. Shading: share of the row.</caption><thead><tr><td></td>{headings}</tr></thead><tbody>{rows}</tbody></table></div>"#,
+        r#"<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix, {}"><table class="matrix"><thead><tr><td></td>{headings}</tr></thead><tbody>{rows}</tbody></table></div>"#,
         escape(set)
     )
 }
 
-/// A name that the style cuts where it is too long; all of it shows when pointed at, and in the table by class.
+/// A name without its middle where it is too long, for names often differ in their ends only; all of it shows when pointed
+/// at, and in the table by class.
 fn short_name(title: &str) -> String {
-    format!(r#"<span title="{}">{}</span>"#, escape(title), name(title))
+    let letters: Vec<char> = title.chars().collect();
+    if letters.len() <= LETTERS {
+        return name(title);
+    }
+    let part = |letters: &[char]| letters.iter().collect::<String>();
+    let short = format!("{}…{}", part(&letters[..LETTERS / 2]), part(&letters[letters.len() - LETTERS / 2 + 1..]));
+    format!(r#"<span title="{}">{}</span>"#, escape(title), name(&short))
 }
 
 /// One count. Right ones are in bold in a frame, so that a print without colours tells them apart.
@@ -117,6 +131,10 @@ mod tests {
         assert_well_formed(&few);
         assert_eq!(few.matches("<td class").count(), 16);
         assert!(few.contains(r#"<td class="wrong" style="--share:0.67">2</td>"#), "{few}");
+        assert_eq!(
+            short_name("a_name_of_many_letters_12"),
+            r#"<span title="a_name_of_many_letters_12"><bdi>a_name_of_…etters_12</bdi></span>"#
+        );
         let many = commonest("Split test", &metrics(60));
         assert_well_formed(&many);
         assert!(many.contains("&lt;class 0&gt;") && many.contains("<td>2</td><td>66.7</td>"), "{many}");

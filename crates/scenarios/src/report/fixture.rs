@@ -27,7 +27,7 @@ impl Fixture {
         let mut rows = Rows::default();
         for row in 0..90 {
             rows.path.push(format!("<i>/{row}.png"));
-            rows.label.push((row % 3) as i32);
+            rows.label.push(row % 3);
             rows.split.push(if row < 60 { "train" } else { "test" }.into());
             rows.view.push(0);
             rows.status.push(Status::Done);
