@@ -43,7 +43,7 @@ fn matrix(set: &str, metrics: &Metrics) -> String {
     let downwards = letters.clone().max().unwrap_or(0) > SIDEWAYS.0 || letters.sum::<usize>() > SIDEWAYS.1;
     let class = if downwards { r#" class="downwards""# } else { "" };
     let headings: String =
-        names.iter().map(|title| format!(r#"<th scope="col"{class}>{}</th>"#, short_name(title))).collect();
+        names.iter().map(|title| format!(r#"<th scope="col"{class}><div>{}</div></th>"#, short_name(title))).collect();
     let rows: String = metrics
         .confusion
         .iter()
@@ -130,6 +130,7 @@ mod tests {
         let few = matrix("Split test", &metrics(4));
         assert_well_formed(&few);
         assert_eq!(few.matches("<td class").count(), 16);
+        assert!(few.contains(r#"class="downwards"><div>"#), "the names are too long to stand side by side");
         assert!(few.contains(r#"<td class="wrong" style="--share:0.67">2</td>"#), "{few}");
         assert_eq!(
             short_name("a_name_of_many_letters_12"),
