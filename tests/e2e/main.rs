@@ -1,9 +1,10 @@
 //! End-to-end tests: every one runs the real `headstart` binary on real files in a folder of its own.
 //!
 //! `cargo test --test e2e` runs the binary with libtorch, `cargo test --test e2e --no-default-features` the one without.
-//! What needs something that may be absent (fetched weights, photographs, torchvision, the right to mount a file system)
+//! What needs something that may be absent (fetched weights, photographs, torchvision, a browser, the right to mount a file system)
 //! prints a line that begins with SKIPPED; `cargo test --test e2e -- --nocapture` shows those.
 
+mod browser;
 mod harness;
 mod hdf5_file;
 mod npz;
@@ -13,6 +14,7 @@ mod heads;
 mod listing;
 #[cfg(not(feature = "torch"))]
 mod no_torch;
+mod report;
 mod weights;
 
 #[cfg(feature = "torch")]

@@ -1,6 +1,7 @@
 use crate::{Outcome, Usage, table};
 use anyhow::Context;
 use headstart_cache::Cache;
+use headstart_scenarios::report;
 use headstart_trainer::{
     HeadKind, ParamGuard, Part, Progress, Source, TrainParams, Validation, Vectors, evaluate, parse_c_grid, train,
 };
@@ -18,6 +19,7 @@ warning, and so are its rows from the scores.
 Examples:
   headstart train features/photos.h5 --layer layer4 --head logistic -o heads/photos.head
   headstart train features/photos.h5 --layer layer2 --head svm --c-grid 1e-5:1e1:7 --class-weight balanced -o x.head
+  headstart train features/photos.h5 --layer layer4 -o heads/photos.head --report reports/photos
   headstart train features/photos.h5 --head svm --c 0.01 --split train:val -o x.head
   headstart train features/photos.h5 --head svm --c 0.01 --cv none -o x.head")]
 pub struct Args {
@@ -41,6 +43,9 @@ pub struct Args {
     /// Where to write the head.
     #[arg(short, long, value_name = "FILE.head")]
     output: PathBuf,
+    /// Write a report into this folder: index.html, one page that needs no network, and metrics.json.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// Print everything as JSON.
     #[arg(long)]
     json: bool,
@@ -59,6 +64,9 @@ struct Shown<'a> {
     /// The split that chose C, where that was no cross-validation.
     #[serde(skip)]
     chosen_on: Option<&'a str>,
+    /// The page of the report.
+    #[serde(skip)]
+    report: Option<PathBuf>,
     /// The split that `test` is of.
     test_rows: Option<&'static str>,
     /// Scores on the rows that chose nothing.
@@ -95,6 +103,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         .seed(args.head.seed)
         .check()
         .map_err(super::usage)?;
+    args.report.as_deref().map(report::make_folder).transpose()?;
     let bar = ProgressBar::new(0);
     bar.set_style(
         ProgressStyle::with_template("{bar:32} {pos}/{len} fits  {eta} left")
@@ -113,7 +122,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         if test.is_empty() { None } else { Some(evaluate(&outcome.model, test.features.view(), &test.labels)?) };
     let source =
         Source { layer: layer.name.clone(), pool: layer.pool.clone(), provenance: Some(cache.provenance().clone()) };
-    let shown = Shown {
+    let mut shown = Shown {
         head: &args.output,
         layer: &layer.name,
         kind,
@@ -121,10 +130,30 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         read_seconds,
         outcome: &outcome,
         chosen_on: args.split.as_deref().and_then(|split| Some(split.split_once(':')?.1)),
+        report: None,
         test_rows: Part::test_split(&cache).filter(|_| test_metrics.is_some()),
         test: test_metrics,
     };
     outcome.clone().into_head(source).save(&args.output)?;
+    if let Some(folder) = &args.report {
+        let subject = report::Subject {
+            cache: &args.cache,
+            provenance: cache.provenance(),
+            rows: cache.rows(),
+            layer: &layer.name,
+            pool: &layer.pool,
+            head: &args.output,
+            outcome: &outcome,
+            training: &vectors,
+            chosen_on: shown.chosen_on,
+            test: &test,
+            test_rows: shown.test_rows,
+            test_metrics: shown.test.as_ref(),
+            read_seconds,
+            command: &std::env::args_os().collect::<Vec<_>>(),
+        };
+        shown.report = Some(report::write(&subject, folder)?);
+    }
     if args.json {
         table::print_json(&shown)?;
     } else {
@@ -203,4 +232,7 @@ fn print(shown: &Shown) {
         seconds.refit,
         shown.head.display()
     );
+    if let Some(page) = &shown.report {
+        println!("wrote the report {}", page.display());
+    }
 }

@@ -3,4 +3,5 @@
 pub mod plot;
 #[cfg(feature = "torch")]
 pub mod predict;
+pub mod report;
 pub mod sweep;

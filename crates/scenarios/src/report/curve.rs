@@ -1,0 +1,203 @@
+//! Accuracy against C: the folds' mean with its standard error, every fold as a dot, the chosen C marked.
+
+use super::{
+    axes::{Axes, shares},
+    content::Content,
+    html::{count, escape, percent, short},
+};
+use headstart_trainer::{CrossValidation, GridPoint, Measure};
+
+/// The section on the choice of C; warnings are told even where there was no choice.
+pub fn section(content: &Content) -> String {
+    let warnings = warnings(content);
+    let Some(selection) = &content.outcome.selection else {
+        return format!(
+            "<p>C = {} was given; no rows were held out to compare others on.</p>{warnings}",
+            short(content.c)
+        );
+    };
+    let best = selection.best();
+    let on = match content.chosen_on {
+        Some(split) => format!("on split {}", escape(split)),
+        None => format!("in each of {} folds (seed {})", selection.folds, selection.seed),
+    };
+    let spread = match content.chosen_on {
+        Some(_) => "The band is ± one standard error (binomial).",
+        None => "Dots are single folds, the line is their mean, the band ± one standard error of it.",
+    };
+    format!(
+        r#"<figure class="plot">{}<figcaption>Accuracy on held-out rows {on}. {spread} Chosen: C = {}, {} % ± {}.</figcaption></figure>{warnings}{}"#,
+        picture(selection),
+        short(best.c),
+        percent(best.mean),
+        percent(best.standard_error),
+        table(selection),
+    )
+}
+
+fn warnings(content: &Content) -> String {
+    let certificate = &content.outcome.refit.certificate;
+    let what = match certificate.measure {
+        Measure::RelativeWeightError => "the weights are within a relative error of",
+        Measure::RelativeDualityGap => "the objective is above its minimum by at most a share of",
+    };
+    let reached = if certificate.converged { "converged" } else { "did not converge" };
+    let fit = format!(
+        "<p>The final fit {reached}: {what} {:.1e} (asked for: {:.0e}).</p>",
+        certificate.value, certificate.tolerance
+    );
+    let warnings: String =
+        content.outcome.warnings.iter().map(|warning| format!("<li>{}</li>", escape(warning))).collect();
+    match &warnings[..] {
+        "" => fit,
+        _ => format!(r#"{fit}<div class="warning"><h3>Warnings</h3><ul>{warnings}</ul></div>"#),
+    }
+}
+
+fn picture(selection: &CrossValidation) -> String {
+    let mut points: Vec<&GridPoint> = selection.points.iter().collect();
+    points.sort_by(|a, b| a.c.total_cmp(&b.c));
+    let ends = |point: &GridPoint| [point.mean - point.standard_error, point.mean + point.standard_error];
+    let all = points.iter().flat_map(|point| point.fold_accuracy.iter().copied().chain(ends(point)));
+    let (y, y_ticks) = shares(all.map(|value| value.clamp(0.0, 1.0)));
+    let (low, high) = (points[0].c.log10(), points[points.len() - 1].c.log10());
+    let room = (0.04 * (high - low)).max(0.1);
+    let axes = Axes { x: (low - room, high + room), y };
+
+    let place = |point: &GridPoint, value: f64| axes.at(point.c.log10(), value.clamp(0.0, 1.0));
+    let upper = points.iter().map(|point| place(point, ends(point)[1]));
+    let lower = points.iter().rev().map(|point| place(point, ends(point)[0]));
+    let band: Vec<String> = upper.chain(lower).collect();
+    let line: Vec<String> = points.iter().map(|point| place(point, point.mean)).collect();
+    let dot = |c: f64, value: f64, class: &str, radius: f64| {
+        let (x, y) = (axes.across(c.log10()), axes.down(value));
+        format!(r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="{radius}"/>"#)
+    };
+    let folds: String = points
+        .iter()
+        .flat_map(|point| point.fold_accuracy.iter().map(|&value| dot(point.c, value, "fold", 2.6)))
+        .collect();
+    let means: String = points
+        .iter()
+        .map(|point| dot(point.c, point.mean, if point.certificate.converged { "mean" } else { "mean doubtful" }, 3.6))
+        .collect();
+    let best = selection.best();
+    let (x, top, bottom) = (axes.across(best.c.log10()), axes.down(axes.y.1), axes.down(axes.y.0));
+    let anchor = if best.c.log10() > (low + high) / 2.0 { ("end", -6.0) } else { ("start", 6.0) };
+    let chosen = format!(
+        r#"<path class="chosen" d="M{x:.1},{bottom:.1}V{top:.1}"/>{}<text class="{} strong" x="{:.1}" y="{:.1}">C = {}</text>"#,
+        dot(best.c, best.mean, "ring", 7.0),
+        anchor.0,
+        x + anchor.1,
+        bottom - 8.0,
+        short(best.c),
+    );
+    let drawn = format!(
+        r#"<polygon class="band" points="{}"/>{folds}<polyline class="line" points="{}"/>{means}{chosen}"#,
+        band.join(" "),
+        line.join(" ")
+    );
+    let description = format!(
+        "Mean accuracy over {} against {} from {} to {}; the best is {} percent at C = {}.",
+        count(selection.folds, "split", "folds"),
+        count(points.len(), "value of C", "values of C"),
+        short(points[0].c),
+        short(points[points.len() - 1].c),
+        percent(best.mean),
+        short(best.c)
+    );
+    let x_ticks = decades(&points, low - room, high + room);
+    let names = ("C (inverse regularisation, logarithmic)", "accuracy, %");
+    axes.picture(("Accuracy against C", &description), (names.0, &x_ticks), (names.1, &y_ticks), &drawn)
+}
+
+/// Powers of ten along the axis; the values of C themselves where it spans no two of them.
+fn decades(points: &[&GridPoint], low: f64, high: f64) -> Vec<(f64, String)> {
+    let (first, last) = (low.ceil() as i32, high.floor() as i32);
+    if last - first >= 1 {
+        let step = (last - first) / 9 + 1;
+        return (first..=last).step_by(step as usize).map(|power| (f64::from(power), power_of_ten(power))).collect();
+    }
+    let step = points.len() / 5 + 1;
+    points.iter().step_by(step).map(|point| (point.c.log10(), short(point.c))).collect()
+}
+
+fn power_of_ten(power: i32) -> String {
+    let raised = |digit: char| match digit {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        digit => digit.to_digit(10).and_then(|digit| char::from_u32(0x2070 + digit)).unwrap_or(digit),
+    };
+    format!("10{}", power.to_string().chars().map(raised).collect::<String>())
+}
+
+fn table(selection: &CrossValidation) -> String {
+    let has_loss = selection.points.iter().any(|point| point.log_loss.is_some());
+    let rows: String = selection
+        .points
+        .iter()
+        .enumerate()
+        .map(|(index, point)| {
+            let folds: Vec<String> = point.fold_accuracy.iter().map(|&accuracy| percent(accuracy)).collect();
+            let loss = point.log_loss.map_or_else(|| "–".into(), |loss| format!("{loss:.4}"));
+            let loss = if has_loss { format!("<td>{loss}</td>") } else { String::new() };
+            let class = if index == selection.best { r#" class="best""# } else { "" };
+            let certificate = &point.certificate;
+            let converged = if certificate.converged { "" } else { " (not converged)" };
+            format!(
+                r#"<tr{class}><th scope="row">{}</th><td>{}</td><td>{}</td>{loss}<td>{:.0e}{converged}</td><td class="left">{}</td></tr>"#,
+                short(point.c),
+                percent(point.mean),
+                percent(point.standard_error),
+                certificate.value,
+                folds.join(" · ")
+            )
+        })
+        .collect();
+    let loss = if has_loss { r#"<th scope="col">log-loss</th>"# } else { "" };
+    format!(
+        r#"<details><summary>Every C in numbers</summary><div class="scroll" tabindex="0" role="region" aria-label="Scores of every C"><table><thead><tr><th scope="col">C</th><th scope="col">mean %</th><th scope="col">± s.e.</th>{loss}<th scope="col">certificate</th><th scope="col" class="left">folds, %</th></tr></thead><tbody>{rows}</tbody></table></div></details>"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{Fixture, assert_well_formed};
+    use headstart_trainer::HeadKind;
+
+    #[test]
+    fn every_fold_of_every_c_is_a_dot() {
+        let fixture = Fixture::new(HeadKind::Logistic);
+        let content = Content::gather(&fixture.subject()).unwrap();
+        let selection = content.outcome.selection.as_ref().unwrap();
+        let svg = picture(selection);
+        assert_well_formed(&svg);
+        let dots = svg.matches(r#"class="fold""#).count();
+        assert_eq!(dots, selection.points.len() * selection.folds);
+        assert_eq!(svg.matches(r#"class="mean"#).count(), selection.points.len());
+        assert!(svg.contains(&format!("C = {}</text>", short(selection.best().c))));
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+
+    #[test]
+    fn one_c_is_a_picture_too() {
+        let fixture = Fixture::new(HeadKind::Svm);
+        let content = Content::gather(&fixture.subject()).unwrap();
+        let mut selection = content.outcome.selection.clone().unwrap();
+        selection.points = vec![selection.best().clone()];
+        selection.best = 0;
+        selection.points[0].fold_accuracy = vec![1.0; 3];
+        (selection.points[0].mean, selection.points[0].standard_error) = (1.0, 0.0);
+        let svg = picture(&selection);
+        assert_well_formed(&svg);
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+
+    #[test]
+    fn powers_are_raised() {
+        assert_eq!([-4, 0, 12].map(power_of_ten), ["10⁻⁴", "10⁰", "10¹²"]);
+    }
+}

@@ -1,0 +1,124 @@
+//! The images worth a look, as thumbnails where they can be read.
+
+use super::{
+    content::Content,
+    html::{count, escape, name, percent, short},
+    judged::{Basis, Confidence, Judged, Pick},
+};
+
+/// Both lists with what they were picked from.
+pub fn section(content: &Content) -> String {
+    let images = &content.images;
+    let rows = match &images.rows {
+        Basis::Test(split) => format!("From the {} of split {}.", count(images.n, "image", "images"), escape(split)),
+        Basis::Validation(split) => format!(
+            "From the {} of split {}, which chose C but were not trained on.",
+            count(images.n, "image", "images"),
+            escape(split)
+        ),
+        Basis::Training => format!(
+            "From the {}, for there are no test rows: <strong>the head was fitted on these very images</strong>, so it is surer \
+             of them, and more often right, than it will be of new ones.",
+            count(images.n, "training image", "training images")
+        ),
+    };
+    let confidence = match images.confidence {
+        Confidence::Probability => "Confidence is the probability of the predicted class.",
+        Confidence::Margin => {
+            "This kind of head gives no probabilities: confidence is the margin, by which the best class's score is above \
+             the second best's."
+        }
+    };
+    let mistakes = match &images.most_confident_mistakes[..] {
+        [] => "<p>No image was predicted wrong.</p>".into(),
+        picks => {
+            let all = if picks.len() < images.mistakes {
+                format!("The first {} of {} mistakes.", picks.len(), images.mistakes)
+            } else {
+                format!("All {}, the surest first.", count(images.mistakes, "mistake", "mistakes"))
+            };
+            format!(r#"<p class="note">{all}</p>{}"#, list(images, picks))
+        }
+    };
+    format!(
+        "<p>{rows} {confidence}{}</p><h3>Most confident mistakes</h3>{mistakes}<h3>Least certain</h3>{}",
+        unreachable(content),
+        list(images, &images.least_certain)
+    )
+}
+
+/// Why there are no pictures, in a sentence.
+fn unreachable(content: &Content) -> String {
+    let images = &content.images;
+    match &images.listed_from {
+        _ if images.reachable => String::new(),
+        // The names of imported rows may be paths, but need not be.
+        Some(_) if content.is_imported() => {
+            " The vectors were imported, without images; their rows are listed by name.".into()
+        }
+        None => " The cache does not say where its images are; their paths are listed instead.".into(),
+        Some(folder) => {
+            let picks = images.most_confident_mistakes.iter().chain(&images.least_certain);
+            let why = picks.filter_map(|pick| pick.thumbnail.as_ref().err()).next();
+            format!(
+                " The images cannot be shown, for they cannot be read where they were listed, <code>{}</code>{}; their paths \
+                 are listed instead.",
+                escape(folder),
+                why.map_or_else(String::new, |why| format!(" ({})", escape(why)))
+            )
+        }
+    }
+}
+
+fn list(images: &Judged, picks: &[Pick]) -> String {
+    if !images.reachable {
+        return paths(images, picks);
+    }
+    let items: String = picks.iter().map(|pick| format!("<li>{}</li>", figure(images, pick))).collect();
+    format!(r#"<ul class="gallery">{items}</ul>"#)
+}
+
+fn figure(images: &Judged, pick: &Pick) -> String {
+    let picture = match &pick.thumbnail {
+        Ok(data) => format!(
+            r#"<img src="{data}" alt="{}">"#,
+            escape(&format!("{}, of class {}, predicted as {}", pick.path, pick.truth, pick.predicted))
+        ),
+        Err(why) => format!(r#"<p class="missing">cannot be shown: {}</p>"#, escape(why)),
+    };
+    let verdict = if pick.truth == pick.predicted {
+        format!(r#"<span class="hit">✓ {}</span>"#, name(&pick.truth))
+    } else {
+        format!(r#"<span class="miss">✗ {}</span><span>is {}</span>"#, name(&pick.predicted), name(&pick.truth))
+    };
+    format!(
+        r#"<figure><div class="frame">{picture}</div><figcaption>{verdict}<span class="note">{}</span><span class="path">{}</span></figcaption></figure>"#,
+        strength(images.confidence, pick.confidence),
+        name(&pick.path)
+    )
+}
+
+fn strength(confidence: Confidence, value: f64) -> String {
+    match confidence {
+        Confidence::Probability => format!("{} %", percent(value)),
+        Confidence::Margin => format!("margin {}", short(value)),
+    }
+}
+
+fn paths(images: &Judged, picks: &[Pick]) -> String {
+    let rows: String = picks
+        .iter()
+        .map(|pick| {
+            format!(
+                r#"<tr><th scope="row" class="path">{}</th><td class="left">{}</td><td class="left">{}</td><td>{}</td></tr>"#,
+                name(&pick.path),
+                name(&pick.truth),
+                name(&pick.predicted),
+                strength(images.confidence, pick.confidence)
+            )
+        })
+        .collect();
+    format!(
+        r#"<div class="scroll" tabindex="0" role="region" aria-label="Images by path"><table><thead><tr><th scope="col">image</th><th scope="col" class="left">true class</th><th scope="col" class="left">predicted</th><th scope="col">confidence</th></tr></thead><tbody>{rows}</tbody></table></div>"#
+    )
+}

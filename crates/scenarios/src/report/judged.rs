@@ -1,0 +1,194 @@
+//! Which images are worth a look: where the head was sure and wrong, and where it hardly knew.
+
+use super::{
+    Subject,
+    reliability::Reliability,
+    thumbnail::{self, Thumbnail},
+};
+use headstart_trainer::{Error, LinearModel, Vectors};
+use ndarray::{Array2, Axis};
+use serde::Serialize;
+
+/// Images in each of the two lists.
+const SHOWN: usize = 12;
+
+/// The images worth a look, and what they were picked from.
+#[derive(Debug, Serialize)]
+pub struct Judged {
+    /// Which rows they were picked from.
+    pub rows: Basis,
+    /// How many these are.
+    pub n: usize,
+    /// Wrong predictions among them.
+    pub mistakes: usize,
+    pub confidence: Confidence,
+    /// The folder or CSV the images were listed from; none for imported vectors.
+    pub listed_from: Option<String>,
+    /// Whether any of the images below could be shown.
+    pub reachable: bool,
+    /// Wrong, by falling confidence.
+    pub most_confident_mistakes: Vec<Pick>,
+    /// Right or wrong, by rising confidence.
+    pub least_certain: Vec<Pick>,
+}
+
+/// Which rows were judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "part", content = "split")]
+pub enum Basis {
+    /// Rows of this split, which chose nothing.
+    Test(String),
+    /// Rows of this split, which chose C but were not fitted.
+    Validation(String),
+    /// The rows that the head was fitted on.
+    Training,
+}
+
+/// What stands for the head's confidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// The probability of the predicted class.
+    Probability,
+    /// How far the best score is above the second best.
+    Margin,
+}
+
+/// One image and what the head says.
+#[derive(Debug, Serialize)]
+pub struct Pick {
+    /// As in the cache.
+    pub path: String,
+    pub truth: String,
+    pub predicted: String,
+    pub confidence: f64,
+    /// The picture, or why there is none.
+    #[serde(skip)]
+    pub thumbnail: Thumbnail,
+}
+
+/// What the head says of one row.
+struct Verdict {
+    truth: usize,
+    predicted: usize,
+    confidence: f64,
+}
+
+impl Judged {
+    /// Judges the test rows, else those that chose C, else those trained on; and how reliable the probabilities are, where
+    /// the rows can tell.
+    pub fn new(subject: &Subject) -> Result<(Self, Option<Reliability>), Error> {
+        let (basis, vectors, picked) = rows_to_judge(subject);
+        let model = &subject.outcome.model;
+        let (confidence, verdicts) = judge(model, vectors, &picked)?;
+        let outcomes: Vec<(f64, bool)> = verdicts.iter().map(|v| (v.confidence, v.truth == v.predicted)).collect();
+        let telling = confidence == Confidence::Probability && basis != Basis::Training;
+        let reliability = telling.then(|| Reliability::new(&outcomes)).flatten();
+
+        let mut wrong: Vec<usize> = (0..verdicts.len()).filter(|&row| !outcomes[row].1).collect();
+        let mistakes = wrong.len();
+        wrong.sort_by(|&a, &b| verdicts[b].confidence.total_cmp(&verdicts[a].confidence));
+        wrong.truncate(SHOWN);
+        let mut unsure: Vec<usize> = (0..verdicts.len()).collect();
+        unsure.sort_by(|&a, &b| verdicts[a].confidence.total_cmp(&verdicts[b].confidence));
+        unsure.truncate(SHOWN);
+
+        let listed_from = subject.provenance.images.as_deref();
+        let pick = |row: usize| {
+            let path = subject.rows.path[vectors.rows[picked[row]]].clone();
+            let Verdict { truth, predicted, confidence } = verdicts[row];
+            let class = |index: usize| model.classes()[index].clone();
+            let thumbnail = thumbnail::of(listed_from, &path);
+            Pick { path, truth: class(truth), predicted: class(predicted), confidence, thumbnail }
+        };
+        let most_confident_mistakes: Vec<Pick> = wrong.into_iter().map(pick).collect();
+        let least_certain: Vec<Pick> = unsure.into_iter().map(pick).collect();
+        let reachable = most_confident_mistakes.iter().chain(&least_certain).any(|pick| pick.thumbnail.is_ok());
+        let listed_from = subject.provenance.images.clone();
+        let n = picked.len();
+        let judged = Self {
+            rows: basis,
+            n,
+            mistakes,
+            confidence,
+            listed_from,
+            reachable,
+            most_confident_mistakes,
+            least_certain,
+        };
+        Ok((judged, reliability))
+    }
+}
+
+/// The rows to judge, as indices into the vectors they are among. Augmented views are left out: nobody has seen them.
+fn rows_to_judge<'a>(subject: &Subject<'a>) -> (Basis, &'a Vectors, Vec<usize>) {
+    let plain = |vectors: &Vectors| (0..vectors.len()).filter(|&row| vectors.scored[row]).collect::<Vec<_>>();
+    if !subject.test.is_empty() {
+        let split = subject.test_rows.unwrap_or("test").to_owned();
+        return (Basis::Test(split), subject.test, plain(subject.test));
+    }
+    let all = plain(subject.training);
+    if let Some(split) = subject.chosen_on {
+        let held: Vec<usize> =
+            all.iter().copied().filter(|&row| subject.rows.split[subject.training.rows[row]] == split).collect();
+        if !held.is_empty() {
+            return (Basis::Validation(split.to_owned()), subject.training, held);
+        }
+    }
+    (Basis::Training, subject.training, all)
+}
+
+fn judge(model: &LinearModel, vectors: &Vectors, rows: &[usize]) -> Result<(Confidence, Vec<Verdict>), Error> {
+    let features = vectors.features.select(Axis(0), rows);
+    let (confidence, values): (Confidence, Array2<f64>) = if model.kind().is_probabilistic() {
+        (Confidence::Probability, model.predict_proba(features.view())?)
+    } else {
+        (Confidence::Margin, model.decision(features.view())?)
+    };
+    // The class is the one that metrics count: probabilities of very sure predictions may be equal by rounding.
+    let predicted = model.predict(features.view())?;
+    let verdicts = rows.iter().zip(&predicted).enumerate().map(|(index, (&row, &predicted))| {
+        let values = values.row(index);
+        let others = values.iter().enumerate().filter(|&(class, _)| class != predicted);
+        let second = others.fold(f64::NEG_INFINITY, |top, (_, &value)| top.max(value));
+        let best = values[predicted];
+        let confidence = if confidence == Confidence::Probability { best } else { best - second };
+        Verdict { truth: vectors.labels[row], predicted, confidence }
+    });
+    Ok((confidence, verdicts.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{content::Content, fixture::Fixture};
+    use headstart_trainer::HeadKind;
+
+    #[test]
+    fn mistakes_are_wrong_and_sorted() {
+        for kind in [HeadKind::Logistic, HeadKind::Svm] {
+            let fixture = Fixture::new(kind);
+            let content = Content::gather(&fixture.subject()).unwrap();
+            let images = &content.images;
+            assert_eq!(images.rows, Basis::Test("test".into()));
+            let metrics = content.test.unwrap();
+            let right: usize = (0..3).map(|class| metrics.confusion[class][class]).sum();
+            assert_eq!((images.n, images.n - images.mistakes), (metrics.n, right));
+            assert!(images.mistakes > 0, "the classes overlap");
+            assert!(images.most_confident_mistakes.iter().all(|pick| pick.truth != pick.predicted));
+            assert!(images.most_confident_mistakes.is_sorted_by(|a, b| a.confidence >= b.confidence));
+            assert!(images.least_certain.is_sorted_by(|a, b| a.confidence <= b.confidence));
+            assert!(images.least_certain.iter().all(|pick| pick.confidence >= 0.0));
+            assert_eq!(content.reliability.is_some(), kind == HeadKind::Logistic);
+        }
+    }
+
+    #[test]
+    fn without_test_rows_the_training_rows_are_called_that() {
+        let mut fixture = Fixture::new(HeadKind::Logistic);
+        fixture.forget_test();
+        let content = Content::gather(&fixture.subject()).unwrap();
+        assert_eq!(content.images.rows, Basis::Training);
+        assert!(content.reliability.is_none(), "rows that were fitted say nothing about it");
+    }
+}

@@ -1,0 +1,116 @@
+//! The report of a training: one HTML page that needs nothing but itself, and the same numbers as JSON.
+//!
+//! [`write`] gathers everything the page says into one value ([`content`]), which is written as `metrics.json` and turned
+//! into `index.html` ([`page`]), so that the two cannot differ. The page loads nothing: its style, its plots and its
+//! thumbnails are in it.
+
+mod axes;
+mod command;
+mod confusion;
+mod content;
+mod curve;
+mod gallery;
+mod html;
+mod judged;
+mod page;
+mod reliability;
+mod scores;
+mod thumbnail;
+mod training;
+
+#[cfg(test)]
+mod fixture;
+
+use content::Content;
+use headstart_cache::{Provenance, Rows};
+use headstart_trainer::{Metrics, Outcome, Vectors};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The folder cannot be made.
+    #[error("{}: cannot make the folder of the report: {source}; give --report another one", .path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("{}: cannot write the report: {source}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The rows cannot be judged by the model.
+    #[error(transparent)]
+    Head(#[from] headstart_trainer::Error),
+}
+
+/// What is reported on: a trained model, and what it was made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The cache it was trained on.
+    pub cache: &'a Path,
+    /// Where the cache's numbers come from.
+    pub provenance: &'a Provenance,
+    /// The cache's rows, for the images' names.
+    pub rows: &'a Rows,
+    /// The layer, pool included.
+    pub layer: &'a str,
+    /// Its pool.
+    pub pool: &'a str,
+    /// Where the head went.
+    pub head: &'a Path,
+    /// The model and how its training went.
+    pub outcome: &'a Outcome,
+    /// Rows that were trained on, and those of a fixed split that chose C.
+    pub training: &'a Vectors,
+    /// The split that chose C, where that was no cross-validation.
+    pub chosen_on: Option<&'a str>,
+    /// Rows that chose nothing; may be empty.
+    pub test: &'a Vectors,
+    /// The split they are of.
+    pub test_rows: Option<&'a str>,
+    /// Scores on them.
+    pub test_metrics: Option<&'a Metrics>,
+    /// Seconds that reading the vectors took.
+    pub read_seconds: f64,
+    /// The command line, program included.
+    pub command: &'a [OsString],
+}
+
+/// Makes the folder of a report, for it would be a pity to find out after the training that it cannot be made.
+///
+/// # Errors
+/// [`ReportError::Folder`].
+pub fn make_folder(path: &Path) -> Result<(), ReportError> {
+    std::fs::create_dir_all(path).map_err(|source| ReportError::Folder { path: path.to_path_buf(), source })
+}
+
+/// Writes `index.html` and `metrics.json` into a folder, which is made if need be, and gives the path of the page.
+///
+/// # Errors
+/// When the folder or a file cannot be written. Images that cannot be read are no error: the page says so.
+pub fn write(subject: &Subject, folder: &Path) -> Result<PathBuf, ReportError> {
+    make_folder(folder)?;
+    let content = Content::gather(subject)?;
+    let json = serde_json::to_string_pretty(&content)
+        .map_err(|error| ReportError::Write { path: folder.join("metrics.json"), source: error.into() })?;
+    save(folder.join("metrics.json"), &(json + "\n"))?;
+    save(folder.join("index.html"), &page::page(&content))
+}
+
+fn save(path: PathBuf, text: &str) -> Result<PathBuf, ReportError> {
+    match std::fs::write(&path, text) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(ReportError::Write { path, source }),
+    }
+}

@@ -1,0 +1,176 @@
+//! The page as a whole: its sections, in the order in which a reader asks.
+
+use super::{
+    confusion,
+    content::Content,
+    curve, gallery,
+    html::{escape, name},
+    scores, training,
+};
+
+/// All of the style is in the page: it has to look the same without a network, for years.
+const STYLE: &str = include_str!("style.css");
+
+/// The policy makes a browser refuse to load anything, should anything ever slip through the escaping.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+
+/// The whole HTML file.
+pub fn page(content: &Content) -> String {
+    let backbone = &content.provenance.backbone;
+    let title = format!("{} on {}", capitalised(content.kind.name()), content.layer);
+    let reliability = content.reliability.as_ref().map(|found| ("Reliability of the probabilities", found.section()));
+    let plots: String = [("Choice of C", curve::section(content))]
+        .into_iter()
+        .chain(reliability)
+        .map(|(title, body)| section(title, &body))
+        .collect();
+    let sections = [
+        ("Scores", scores::side_by_side(content)),
+        ("By class", scores::by_class(content)),
+        ("Confusion", confusion::section(content)),
+        ("Images worth a look", gallery::section(content)),
+        ("Where the time went", training::seconds(content)),
+        ("Where it comes from", training::provenance(content)),
+        ("The command", training::command(content)),
+    ];
+    let (scores, rest) = sections.split_at(1);
+    let join = |part: &[(&str, String)]| part.iter().map(|(title, body)| section(title, body)).collect::<String>();
+    format!(
+        r#"<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{} · {} · headstart</title>
+<style>
+{STYLE}</style>
+</head>
+<body>
+<header>
+<h1>{}</h1>
+<p class="lead">{} · {} classes · {} training images · C = {}</p>
+{}
+</header>
+<main>
+{}<div class="pair">
+{plots}</div>
+{}</main>
+<footer><p>Written by headstart {}. The same numbers for programs: <code>metrics.json</code>, beside this page.</p></footer>
+</body>
+</html>
+"#,
+        escape(&title),
+        escape(backbone),
+        name(&title),
+        name(backbone),
+        content.classes.len(),
+        content.outcome.training.n,
+        super::html::short(content.c),
+        scores::headline(content),
+        join(scores),
+        join(rest),
+        content.tool_version,
+    )
+}
+
+fn section(title: &str, body: &str) -> String {
+    format!("<section>\n<h2>{title}</h2>\n{body}\n</section>\n")
+}
+
+fn capitalised(kind: &str) -> &str {
+    match kind {
+        "logistic" => "Logistic regression",
+        "svm" => "Linear SVM",
+        "ridge" => "Ridge classifier",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{
+        fixture::{Fixture, assert_well_formed},
+        html::percent,
+    };
+    use headstart_trainer::HeadKind;
+
+    fn rendered(fixture: &Fixture) -> (String, serde_json::Value) {
+        let content = Content::gather(&fixture.subject()).unwrap();
+        (page(&content), serde_json::to_value(&content).unwrap())
+    }
+
+    #[test]
+    fn the_page_says_what_the_json_says() {
+        for kind in [HeadKind::Logistic, HeadKind::Svm] {
+            let (page, json) = rendered(&Fixture::new(kind));
+            let number = |value: &serde_json::Value| value.as_f64().unwrap();
+            for scores in [&json["test"], &json["selection"]["out_of_fold"], &json["training_metrics"]] {
+                let accuracy = &scores["accuracy"];
+                let [value, low, high] = ["value", "low", "high"].map(|end| percent(number(&accuracy[end])));
+                let shown = format!(r#"<td>{value} <span class="interval">[{low}, {high}]</span></td>"#);
+                assert!(page.contains(&shown), "{shown} is not in the page");
+            }
+            for row in json["test"]["confusion"].as_array().unwrap() {
+                for count in row.as_array().unwrap() {
+                    assert!(page.contains(&format!(">{count}</td>")), "{count}");
+                }
+            }
+            for pick in json["images"]["least_certain"].as_array().unwrap() {
+                assert!(page.contains(&escape(pick["path"].as_str().unwrap())), "{pick}");
+            }
+            assert_eq!(json["reliability"].is_object(), kind == HeadKind::Logistic);
+            assert_eq!(page.contains("Reliability of"), kind == HeadKind::Logistic);
+            assert_eq!(page.contains("confidence is the margin"), kind == HeadKind::Svm);
+            assert!(page.contains(&escape(json["command"].as_str().unwrap())));
+        }
+    }
+
+    #[test]
+    fn names_from_outside_stay_text() {
+        let (page, _) = rendered(&Fixture::new(HeadKind::Logistic));
+        assert_well_formed(&page);
+        assert!(!page.contains("<script") && !page.contains("<b>") && !page.contains("<i>"));
+        assert!(page.contains("&lt;b&gt;bold&lt;/b&gt;"), "a class is called so");
+        assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "the weights are");
+        assert!(page.contains("&lt;i&gt;/"), "paths begin so");
+    }
+
+    #[test]
+    fn nothing_is_loaded_from_a_network() {
+        let (page, _) = rendered(&Fixture::new(HeadKind::Logistic));
+        for start in ["src=\"", "href=\"", "url(", "@import", "action=\""] {
+            for found in page.split(start).skip(1) {
+                assert!(found.starts_with("data:"), "{start}{}", &found[..found.len().min(60)]);
+            }
+        }
+        assert!(!page.contains("http://") && !page.contains("https://"));
+        assert!(page.contains("default-src 'none'"));
+    }
+
+    #[test]
+    fn headings_are_in_order_and_headers_have_a_scope() {
+        let mut fixture = Fixture::new(HeadKind::Svm);
+        for _ in 0..2 {
+            let (page, _) = rendered(&fixture);
+            let levels: Vec<u32> =
+                page.match_indices("<h").filter_map(|(at, _)| page[at + 2..].chars().next()?.to_digit(10)).collect();
+            assert_eq!(levels.iter().filter(|&&level| level == 1).count(), 1);
+            assert!(levels.windows(2).all(|pair| pair[1] <= pair[0] + 1), "{levels:?}");
+            assert!(page.matches("<th").count() - page.matches("<thead").count() == page.matches(" scope=").count());
+            assert_eq!(page.matches("<img").count(), page.matches(" alt=").count());
+            fixture.forget_test();
+        }
+    }
+
+    #[test]
+    fn training_rows_are_called_what_they_are() {
+        let mut fixture = Fixture::new(HeadKind::Logistic);
+        fixture.forget_test();
+        let (page, json) = rendered(&fixture);
+        assert!(page.contains("fitted on these very images"));
+        assert_eq!(json["images"]["rows"]["part"], "training");
+    }
+}

@@ -1,0 +1,103 @@
+//! How the head was made: where the seconds went, and where everything comes from.
+
+use super::{
+    content::Content,
+    html::{escape, name, short},
+};
+use headstart_cache::{Preprocessing, Resize};
+use headstart_trainer::{ClassWeight, Scheme};
+
+/// Seconds of each part, with bars.
+pub fn seconds(content: &Content) -> String {
+    let seconds = &content.outcome.seconds;
+    let parts = [
+        ("Reading the vectors", content.read_seconds),
+        ("Folds and reduction", seconds.reduction),
+        ("Fits of the grid", seconds.grid),
+        ("Final fit", seconds.refit),
+    ];
+    let total: f64 = parts.iter().map(|(_, seconds)| seconds).sum();
+    let rows: String = parts
+        .iter()
+        .map(|(part, seconds)| {
+            let share = 100.0 * seconds / total.max(f64::MIN_POSITIVE);
+            format!(
+                r#"<tr><th scope="row">{part}</th><td>{seconds:.2}</td><td class="share"><div class="length" style="width:{share:.1}%"></div></td></tr>"#
+            )
+        })
+        .collect();
+    format!(
+        r#"<table class="seconds"><thead><tr><th scope="col">part</th><th scope="col">seconds</th><th scope="col" class="share">share</th></tr></thead><tbody>{rows}<tr class="total"><th scope="row">Together</th><td>{total:.2}</td><td></td></tr></tbody></table>"#
+    )
+}
+
+/// Backbone, weights, layer and everything else that decides the numbers.
+pub fn provenance(content: &Content) -> String {
+    let (from, training) = (content.provenance, &content.outcome.training);
+    let imported = content.is_imported();
+    let listed = if imported { "Imported from" } else { "Images listed from" };
+    let mut facts: Vec<(&str, String)> = vec![
+        ("Backbone", name(&from.backbone)),
+        ("Weights", name(&from.weights.source)),
+        ("sha256 of the weights", format!("<code>{}</code>", escape(&from.weights.sha256))),
+        ("Layer", format!("{}, {} features", name(content.layer), content.width)),
+        ("Pool", name(content.pool)),
+        ("Preprocessing", from.preprocessing.as_ref().map_or_else(|| "–".into(), preprocessing)),
+        ("Decoder", from.decoder.as_deref().map_or_else(|| "–".into(), escape)),
+        ("Compute dtype", escape(&from.compute_dtype)),
+        (
+            "Augmentation",
+            format!("{}, {} per image", escape(&from.augmentation.recipe), views(from.augmentation.views)),
+        ),
+        (listed, from.images.as_deref().map_or_else(|| "–".into(), name)),
+        ("Cache", name(&content.cache)),
+        ("Head file", name(&content.head)),
+        ("Head", format!("{} by {}, C = {}", content.kind, escape(&training.engine), short(content.c))),
+        ("Standardised", if training.standardize { "yes" } else { "no" }.into()),
+        ("Class weight", if training.class_weight == ClassWeight::Balanced { "balanced" } else { "none" }.into()),
+        ("Training rows", format!("{} of {} classes", training.n, training.class_counts.len())),
+        ("C chosen by", chosen_by(content)),
+        ("Seed of the folds", training.seed.to_string()),
+        ("headstart", format!("{}; cache written by {}", content.tool_version, escape(&from.tool_version))),
+    ];
+    if imported {
+        facts.retain(|(_, value)| value != "–");
+    }
+    let rows: String =
+        facts.iter().map(|(fact, value)| format!(r#"<tr><th scope="row">{fact}</th><td>{value}</td></tr>"#)).collect();
+    format!(r#"<table class="facts"><tbody>{rows}</tbody></table>"#)
+}
+
+fn views(views: u32) -> String {
+    if views == 1 { "one view".into() } else { format!("{views} views") }
+}
+
+fn preprocessing(input: &Preprocessing) -> String {
+    let Preprocessing { size, shorter_side, channels, mean, std, .. } = input;
+    let geometry = match input.resize {
+        Resize::Crop => format!("shorter side to {shorter_side}, centre {size} × {size}"),
+        Resize::Squash => format!("squashed to {size} × {size}"),
+    };
+    let colours = if *channels == 1 { "grey" } else { "RGB" };
+    let numbers = |values: &[f32]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    format!("{geometry}, {colours}, mean {}, std {}", numbers(mean), numbers(std))
+}
+
+fn chosen_by(content: &Content) -> String {
+    let training = &content.outcome.training;
+    match (training.scheme, content.chosen_on) {
+        (Scheme::KFold, _) => format!("stratified cross-validation, {} folds", training.folds),
+        (Scheme::Holdout, Some(split)) => format!("split {}", name(split)),
+        (Scheme::Holdout, None) => "a fixed split".into(),
+        (Scheme::None, _) => "hand".into(),
+    }
+}
+
+/// The command, ready to be copied.
+pub fn command(content: &Content) -> String {
+    let folder = content
+        .working_folder
+        .as_ref()
+        .map_or_else(String::new, |folder| format!(r#"<p class="note">Run in <code>{}</code>.</p>"#, escape(folder)));
+    format!(r#"<pre tabindex="0"><code>{}</code></pre>{folder}"#, escape(&content.command))
+}
