@@ -8,7 +8,9 @@ mod progress;
 mod table;
 
 use clap::{Parser, Subcommand};
-use commands::{classify, doctor, evaluate, extract, import, inspect, layers, models, predict, sweep, train, weights};
+use commands::{
+    classify, doctor, evaluate, export, extract, import, inspect, layers, models, predict, sweep, train, weights,
+};
 use std::{fmt, io::IsTerminal, process::ExitCode};
 
 /// Frozen backbones, features cached once, heads trained in seconds.
@@ -45,6 +47,7 @@ enum Command {
     Evaluate(evaluate::Args),
     Sweep(sweep::Args),
     Predict(predict::Args),
+    Export(export::Args),
     Classify(classify::Args),
     Doctor(doctor::Args),
 }
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };

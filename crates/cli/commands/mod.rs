@@ -3,6 +3,7 @@
 pub mod classify;
 pub mod doctor;
 pub mod evaluate;
+pub mod export;
 pub mod extract;
 pub mod import;
 pub mod inspect;

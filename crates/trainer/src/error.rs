@@ -186,6 +186,20 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The name of a file to export to says nothing that can be written.
+    #[error("{}: end the file name with .onnx (for ONNX Runtime and others) or .npz (for NumPy)", path.display())]
+    ExportFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Weights beyond what one ONNX file holds.
+    #[error("{}: the weights take {bytes} bytes, and an ONNX file holds at most 2 GB; export to .npz", path.display())]
+    ExportSize {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of the weights.
+        bytes: usize,
+    },
     /// A file that is not a head, or a damaged one.
     #[error("{place}: not a usable head file: {reason}")]
     HeadFile {

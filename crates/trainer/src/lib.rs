@@ -9,6 +9,7 @@
 mod eigen;
 mod engine;
 mod error;
+mod export;
 mod folds;
 mod grid;
 mod head;
@@ -18,6 +19,7 @@ mod metrics;
 mod model;
 mod objective;
 mod params;
+mod part_file;
 mod prepared;
 mod random;
 mod reduction;
@@ -28,6 +30,7 @@ mod vectors;
 
 pub use engine::{Certificate, Engine, Measure, Problem, Solution, engine};
 pub use error::Error;
+pub use export::ExportFormat;
 pub use folds::stratified_folds;
 pub use grid::parse_c_grid;
 pub use head::{Head, Source, TrainingSummary, evaluate};
@@ -41,6 +44,7 @@ pub use params::{
     ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, SvmLoss, TrainParams, TrainValidParams,
     Validation,
 };
+pub use part_file::PartFile;
 pub use prepared::{FitReport, Fitted, Prepared};
 pub use samples::Samples;
 pub use selection::{CrossValidation, GridPoint, Scheme};
