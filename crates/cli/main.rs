@@ -33,7 +33,8 @@ From a folder of class folders to a trained head:
   headstart extract --images photos/ --backbone resnet18 --layers stages -o features/photos.h5
   headstart sweep features/photos.h5 --plot sweep.png
   headstart train features/photos.h5 --layer layer4 --head logistic -o heads/photos.head
-  headstart predict heads/photos.head new/*.jpg";
+  headstart predict heads/photos.head new/*.jpg
+  headstart export heads/photos.head -o photos.onnx";
 
 #[derive(Subcommand)]
 enum Command {
@@ -52,14 +53,14 @@ enum Command {
     Doctor(doctor::Args),
 }
 
-/// How a command that did not fail ended. Only commands that run a network skip images or are interrupted.
+/// How a command that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "torch"), expect(dead_code))]
 enum Outcome {
     Done,
     /// Images were skipped and `--strict` was given.
     Skipped,
-    /// Stopped by a signal; the same command continues.
+    /// Stopped by a signal; the same command continues. Only extractions are.
+    #[cfg_attr(not(feature = "torch"), expect(dead_code))]
     Interrupted,
 }
 

@@ -1,7 +1,7 @@
 //! End-to-end tests: every one runs the real `headstart` binary on real files in a folder of its own.
 //!
 //! `cargo test --test e2e` runs the binary with libtorch, `cargo test --test e2e --no-default-features` the one without.
-//! What needs something that may be absent (fetched weights, photographs, torchvision, the right to mount a file system)
+//! What needs something that may be absent (fetched weights, photographs, torchvision, ONNX Runtime, the right to mount a file system)
 //! prints a line that begins with SKIPPED; `cargo test --test e2e -- --nocapture` shows those.
 
 mod harness;
@@ -9,10 +9,12 @@ mod hdf5_file;
 mod npz;
 
 mod errors;
+mod export;
 mod heads;
 mod listing;
 #[cfg(not(feature = "torch"))]
 mod no_torch;
+mod predict_cache;
 mod weights;
 
 #[cfg(feature = "torch")]
@@ -27,6 +29,8 @@ mod photos;
 mod pictures;
 #[cfg(feature = "torch")]
 mod predict;
+#[cfg(feature = "torch")]
+mod predict_images;
 #[cfg(feature = "torch")]
 mod resume;
 #[cfg(feature = "torch")]

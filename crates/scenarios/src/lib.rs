@@ -1,6 +1,6 @@
-//! What is asked of features and heads together: layer sweeps, predictions from images, and the plots of both.
+//! What is asked of features and heads together: layer sweeps, predictions from images and caches, files of these, plots.
 
 pub mod plot;
-#[cfg(feature = "torch")]
 pub mod predict;
+pub mod prediction_file;
 pub mod sweep;

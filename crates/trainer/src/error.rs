@@ -49,6 +49,17 @@ pub enum Error {
         /// The head's classes.
         known: Vec<String>,
     },
+    /// A cache from another extraction than the head's.
+    #[error(
+        "{}: the head was trained on other vectors ({}); give a cache of the same backbone, weights and preprocessing",
+        .path.display(), .differences.join("; ")
+    )]
+    OtherVectors {
+        /// The cache.
+        path: PathBuf,
+        /// What differs: the head's value there, the cache's here.
+        differences: Vec<String>,
+    },
     /// A layer that an extraction has not finished.
     #[error("{}: {layer} has {committed} of {rows} rows; run its extract command again, it continues where it stopped", .path.display())]
     Incomplete {

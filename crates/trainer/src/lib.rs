@@ -18,6 +18,7 @@ mod interval;
 mod metrics;
 mod model;
 mod objective;
+mod origin;
 mod params;
 mod part_file;
 mod prepared;
