@@ -8,7 +8,9 @@ mod progress;
 mod table;
 
 use clap::{Parser, Subcommand};
-use commands::{classify, doctor, evaluate, extract, import, inspect, layers, models, predict, sweep, train, weights};
+use commands::{
+    classify, doctor, evaluate, export, extract, import, inspect, layers, models, predict, sweep, train, weights,
+};
 use std::{fmt, io::IsTerminal, process::ExitCode};
 
 /// Frozen backbones, features cached once, heads trained in seconds.
@@ -31,7 +33,8 @@ From a folder of class folders to a trained head:
   headstart extract --images photos/ --backbone resnet18 --layers stages -o features/photos.h5
   headstart sweep features/photos.h5 --plot sweep.png
   headstart train features/photos.h5 --layer layer4 --head logistic -o heads/photos.head
-  headstart predict heads/photos.head new/*.jpg";
+  headstart predict heads/photos.head new/*.jpg
+  headstart export heads/photos.head -o photos.onnx";
 
 #[derive(Subcommand)]
 enum Command {
@@ -45,18 +48,19 @@ enum Command {
     Evaluate(evaluate::Args),
     Sweep(sweep::Args),
     Predict(predict::Args),
+    Export(export::Args),
     Classify(classify::Args),
     Doctor(doctor::Args),
 }
 
-/// How a command that did not fail ended. Only commands that run a network skip images or are interrupted.
+/// How a command that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "torch"), expect(dead_code))]
 enum Outcome {
     Done,
     /// Images were skipped and `--strict` was given.
     Skipped,
-    /// Stopped by a signal; the same command continues.
+    /// Stopped by a signal; the same command continues. Only extractions are.
+    #[cfg_attr(not(feature = "torch"), expect(dead_code))]
     Interrupted,
 }
 
@@ -89,6 +93,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };

@@ -211,6 +211,33 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Python with these modules, from where scripts/test puts them or its own; none, which is said, where they are not there.
+pub fn python(modules: &str) -> Option<Command> {
+    let python = std::env::var("HEADSTART_PYTHON").unwrap_or_else(|_| "python3".into());
+    let own = std::env::var_os("PYTHONPATH").unwrap_or_default();
+    let folders = std::env::split_paths(&own).filter(|folder| folder != Path::new(""));
+    let folders = std::env::join_paths(folders.chain([repository().join(".deps/python")])).unwrap();
+    let command = || {
+        let mut command = Command::new(&python);
+        command.env("PYTHONPATH", &folders);
+        command
+    };
+    let found = command().args(["-c", &format!("import {modules}")]).output();
+    if found.is_ok_and(|output| output.status.success()) {
+        return Some(command());
+    }
+    skip(&format!("{python} cannot import {modules}; scripts/test installs it, HEADSTART_PYTHON names another python"));
+    None
+}
+
+/// Runs a command that has to succeed, and gives what it printed as JSON.
+#[track_caller]
+pub fn printed_json(mut command: Command) -> Value {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 /// Says, so that no one takes it for a pass, that a test did not run.
 pub fn skip(why: &str) {
     eprintln!("SKIPPED {}: {why}", std::thread::current().name().unwrap_or("?"));

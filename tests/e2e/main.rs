@@ -1,8 +1,8 @@
 //! End-to-end tests: every one runs the real `headstart` binary on real files in a folder of its own.
 //!
 //! `cargo test --test e2e` runs the binary with libtorch, `cargo test --test e2e --no-default-features` the one without.
-//! What needs something that may be absent (fetched weights, photographs, torchvision, a browser, the right to mount a file system)
-//! prints a line that begins with SKIPPED; `cargo test --test e2e -- --nocapture` shows those.
+//! What needs something that may be absent (fetched weights, photographs, torchvision, ONNX Runtime, a browser, the right to mount
+//! a file system) prints a line that begins with SKIPPED; `cargo test --test e2e -- --nocapture` shows those.
 
 mod browser;
 mod harness;
@@ -10,10 +10,12 @@ mod hdf5_file;
 mod npz;
 
 mod errors;
+mod export;
 mod heads;
 mod listing;
 #[cfg(not(feature = "torch"))]
 mod no_torch;
+mod predict_cache;
 mod report;
 mod weights;
 
@@ -29,6 +31,8 @@ mod photos;
 mod pictures;
 #[cfg(feature = "torch")]
 mod predict;
+#[cfg(feature = "torch")]
+mod predict_images;
 #[cfg(feature = "torch")]
 mod resume;
 #[cfg(feature = "torch")]

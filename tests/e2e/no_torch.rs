@@ -13,7 +13,7 @@ fn commands_that_run_a_network_say_what_is_missing() {
         let error = dir.fails(&format!("{command} {arguments}"));
         says(&error, &[command, "built without libtorch", "scripts/setup", "cargo build --release"]);
     }
-    says(&dir.run("doctor"), &["built without it", "extract, predict and classify are not available"]);
+    says(&dir.run("doctor"), &["built without it", "extract, classify and predict with images are not available"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //!
 //! [`Writer`] makes, extends and continues a file; it can be killed at any moment. [`Cache`] reads one, also while it is
 //! being written. [`verify`] checks every row, [`summarize`] says what a file holds, and [`import_npz`] brings vectors made
-//! elsewhere. The layout of the file is described in the source of `schema`, and any HDF5 reader can read it.
+//! elsewhere, and [`NpzWriter`] writes arrays for elsewhere. The layout of the file is described in the source of `schema`, and any HDF5 reader can read it.
 
 mod contents;
 mod error;
@@ -11,6 +11,7 @@ mod import;
 mod journal;
 mod lock;
 mod npz;
+mod npz_writer;
 mod provenance;
 mod reader;
 mod schema;
@@ -21,6 +22,7 @@ mod writer;
 pub use contents::Rows;
 pub use error::{Error, KeyDifference, Result};
 pub use import::import_npz;
+pub use npz_writer::NpzWriter;
 pub use provenance::{Augmentation, FORMAT_VERSION, Preprocessing, Provenance, Resize, WeightsId};
 pub use reader::Cache;
 pub use schema::{LayerDesc, LayerInfo, RowSpec, Status, Store};

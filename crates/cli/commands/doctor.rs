@@ -35,7 +35,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     #[cfg(feature = "torch")]
     print_torch(&report.torch);
     #[cfg(not(feature = "torch"))]
-    println!("libtorch      built without it: extract, predict and classify are not available");
+    println!("libtorch      built without it: extract, classify and predict with images are not available");
     println!("libraries     {}", report.libraries.join(", "));
     println!(
         "weights       {} ({})",

@@ -1,6 +1,6 @@
 use crate::{Outcome, table};
-use anyhow::{Context, bail};
-use headstart_cache::{Cache, Provenance};
+use anyhow::Context;
+use headstart_cache::Cache;
 use headstart_trainer::{Error, Head, Metrics, Part, Vectors, evaluate};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -31,18 +31,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let head = Head::load(&args.head)?;
     let cache = Cache::open(&args.cache)?;
-    if let Some(wanted) = &head.source.provenance {
-        let differences = differences(wanted, cache.provenance());
-        if !differences.is_empty() {
-            bail!(
-                "{}: the head {} was trained on other vectors ({})",
-                args.cache.display(),
-                args.head.display(),
-                differences.join("; ")
-            );
-        }
-    }
-    let layer = cache.find_layer(&head.source.layer)?.clone();
+    let layer = head.layer_of(&cache).with_context(|| args.head.display().to_string())?.clone();
     let (rows, part) = match (&args.split, Part::test_split(&cache)) {
         (Some(split), _) => (split.as_str(), Part::Split(split.clone())),
         (None, Some(split)) => (split, Part::Test),
@@ -79,24 +68,6 @@ struct Scored<'a> {
     left_out: usize,
     #[serde(flatten)]
     metrics: &'a Metrics,
-}
-
-/// What makes vectors of `here` other than those that a head was trained on.
-///
-/// The augmentation of the training rows is no matter for scoring. Of imported vectors nothing is known but the name
-/// `imported`: their `weights` are a hash of the very numbers, so that any new vectors would differ.
-fn differences(wanted: &Provenance, here: &Provenance) -> Vec<String> {
-    let imported = wanted.backbone == "imported";
-    wanted
-        .differences(here)
-        .into_iter()
-        .filter(
-            |difference| {
-                if imported { difference.part == "backbone" } else { !difference.part.starts_with("augmentation") }
-            },
-        )
-        .map(|difference| format!("{}: {} there, {} here", difference.part, difference.file, difference.run))
-        .collect()
 }
 
 /// Classes above which the confusion matrix does not fit a terminal.
@@ -142,36 +113,4 @@ pub fn print(metrics: &Metrics, rows: &str) {
             std::iter::once(class.class.clone()).chain(row.iter().map(ToString::to_string)).collect()
         }),
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use headstart_cache::{Augmentation, WeightsId};
-
-    fn provenance(backbone: &str, weights: &str) -> Provenance {
-        Provenance {
-            format_version: 1,
-            tool_version: "0".into(),
-            backbone: backbone.into(),
-            weights: WeightsId { source: "a file".into(), sha256: weights.into() },
-            preprocessing: None,
-            decoder: None,
-            compute_dtype: "f32".into(),
-            augmentation: Augmentation::none(),
-            images: None,
-        }
-    }
-
-    #[test]
-    fn only_of_imported_vectors_the_weights_may_differ() {
-        let named = |a: &Provenance, b: &Provenance| differences(a, b).join("; ");
-        let (lenet, imported) = (provenance("lenet5", "a"), provenance("imported", "a"));
-        assert_eq!(named(&imported, &provenance("imported", "b")), "");
-        assert!(named(&imported, &lenet).contains("backbone"));
-        assert!(named(&lenet, &imported).contains("backbone"));
-        assert!(named(&lenet, &provenance("lenet5", "b")).contains("weights"));
-        let views = Augmentation { recipe: "crops".into(), views: 4, seed: 1 };
-        assert_eq!(named(&lenet, &Provenance { augmentation: views, ..lenet.clone() }), "");
-    }
 }

@@ -3,6 +3,7 @@
 pub mod classify;
 pub mod doctor;
 pub mod evaluate;
+pub mod export;
 pub mod extract;
 pub mod import;
 pub mod inspect;
@@ -13,9 +14,7 @@ pub mod sweep;
 pub mod train;
 pub mod weights;
 
-use crate::Usage;
-#[cfg(feature = "torch")]
-use crate::{Outcome, table};
+use crate::{Outcome, Usage};
 use headstart_cache::{Cache, LayerInfo};
 use headstart_trainer::{HeadKind, HeadParams, Vectors};
 use std::{fmt::Display, path::PathBuf, str::FromStr};
@@ -207,28 +206,36 @@ fn show_predictions(
     json: bool,
     strict: bool,
 ) -> anyhow::Result<Outcome> {
-    /// Classes shown to people for each image.
-    const SHOWN: usize = 5;
     if json {
-        table::print_json(&predictions)?;
+        crate::table::print_json(&predictions)?;
     } else {
-        for prediction in predictions {
-            let guesses: Vec<String> = prediction
-                .guesses
-                .iter()
-                .take(SHOWN)
-                .map(|guess| match guess.probability {
-                    Some(probability) => format!("{} {:.1} %", guess.class, 100.0 * probability),
-                    None => format!("{} {:+.3}", guess.class, guess.score),
-                })
-                .collect();
-            let text = prediction.error.as_ref().map_or_else(|| guesses.join(", "), |e| format!("cannot be used: {e}"));
-            println!("{}: {text}", prediction.path.display());
-        }
+        predictions.iter().for_each(show_prediction);
     }
     let broken = predictions.iter().filter(|prediction| prediction.error.is_some()).count();
-    if broken == predictions.len() {
-        anyhow::bail!("none of the {broken} images could be used");
+    after_predictions(predictions.len(), broken, strict)
+}
+
+/// Prints one image with its likeliest classes.
+fn show_prediction(prediction: &headstart_scenarios::predict::Prediction) {
+    /// Classes shown to people for each image.
+    const SHOWN: usize = 5;
+    let guesses: Vec<String> = prediction
+        .guesses
+        .iter()
+        .take(SHOWN)
+        .map(|guess| match guess.probability {
+            Some(probability) => format!("{} {:.1} %", guess.class, 100.0 * probability),
+            None => format!("{} {:+.3}", guess.class, guess.score),
+        })
+        .collect();
+    let text = prediction.error.as_ref().map_or_else(|| guesses.join(", "), |e| format!("cannot be used: {e}"));
+    println!("{}: {text}", prediction.path);
+}
+
+/// How predictions ended, by how many of the images could not be used.
+fn after_predictions(images: usize, unusable: usize, strict: bool) -> anyhow::Result<Outcome> {
+    if unusable == images {
+        anyhow::bail!("none of the {unusable} images could be used");
     }
-    Ok(if strict && broken > 0 { Outcome::Skipped } else { Outcome::Done })
+    Ok(if strict && unusable > 0 { Outcome::Skipped } else { Outcome::Done })
 }

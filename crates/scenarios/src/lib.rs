@@ -1,7 +1,7 @@
-//! What is asked of features and heads together: layer sweeps, predictions from images, and the plots of both.
+//! What is asked of features and heads together: layer sweeps, predictions from images and caches, files of these, plots, reports.
 
 pub mod plot;
-#[cfg(feature = "torch")]
 pub mod predict;
+pub mod prediction_file;
 pub mod report;
 pub mod sweep;

@@ -49,6 +49,17 @@ pub enum Error {
         /// The head's classes.
         known: Vec<String>,
     },
+    /// A cache from another extraction than the head's.
+    #[error(
+        "{}: the head was trained on other vectors ({}); give a cache of the same backbone, weights and preprocessing",
+        .path.display(), .differences.join("; ")
+    )]
+    OtherVectors {
+        /// The cache.
+        path: PathBuf,
+        /// What differs: the head's value there, the cache's here.
+        differences: Vec<String>,
+    },
     /// A layer that an extraction has not finished.
     #[error("{}: {layer} has {committed} of {rows} rows; run its extract command again, it continues where it stopped", .path.display())]
     Incomplete {
@@ -177,6 +188,20 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The name of a file to export to says nothing that can be written.
+    #[error("{}: end the file name with .onnx (for ONNX Runtime and others) or .npz (for NumPy)", path.display())]
+    ExportFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Weights beyond what one ONNX file holds.
+    #[error("{}: the weights take {bytes} bytes, and an ONNX file holds at most 2 GB; export to .npz", path.display())]
+    ExportSize {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of the weights.
+        bytes: usize,
     },
     /// A file that is not a head, or a damaged one.
     #[error("{place}: not a usable head file: {reason}")]

@@ -13,7 +13,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ndarray::{Array1, Array2};
 use safetensors::tensor::TensorView;
@@ -24,12 +24,13 @@ use crate::Error;
 use crate::head::{Head, Source, TrainingSummary};
 use crate::model::LinearModel;
 use crate::params::HeadKind;
+use crate::part_file::PartFile;
 
 /// Version of the format above; raised when an older reader would misread a newer file.
 pub const HEAD_FORMAT_VERSION: u32 = 1;
 
 /// The one key of `__metadata__`.
-const KEY: &str = "headstart_head";
+pub(crate) const DESCRIPTION_KEY: &str = "headstart_head";
 /// Says what the file is, inside the JSON text.
 const FORMAT: &str = "headstart-head";
 
@@ -60,23 +61,8 @@ impl Head {
     pub fn save(&self, path: &Path) -> Result<(), Error> {
         let bytes = self.to_bytes()?;
         let failed = |source| Error::Io { path: path.to_owned(), source };
-        let name = path.file_name().ok_or_else(|| failed(std::io::ErrorKind::InvalidInput.into()))?;
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        // In the same folder, because a rename is only atomic within one file system.
-        let mut partial = std::ffi::OsString::from(".");
-        partial.push(name);
-        partial.push(format!(".{}.part", std::process::id()));
-        let partial: PathBuf = path.with_file_name(partial);
-        let written = std::fs::File::create(&partial)
-            .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::rename(&partial, path));
-        written.map_err(|error| {
-            // Nothing more can be done about the rest of a failed write.
-            let _ = std::fs::remove_file(&partial);
-            failed(error)
-        })
+        let mut file = PartFile::create(path).map_err(failed)?;
+        file.write_all(&bytes).and_then(|()| file.finish()).map_err(failed)
     }
 
     /// Reads a head and checks every field.
@@ -94,16 +80,7 @@ impl Head {
     /// [`Error::HeadFile`] if the head cannot be written down, which heads made by this crate always can.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         let failed = |reason: String| Error::HeadFile { place: "head".into(), reason };
-        let description = Description {
-            format: FORMAT.into(),
-            format_version: HEAD_FORMAT_VERSION,
-            kind: self.model.kind(),
-            classes: self.model.classes().to_vec(),
-            c: self.model.c(),
-            source: self.source.clone(),
-            training: self.training.clone(),
-        };
-        let text = serde_json::to_string(&description).map_err(|error| failed(error.to_string()))?;
+        let text = self.description()?;
         let bytes_of =
             |values: &mut dyn Iterator<Item = &f64>| values.flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
         let weight = bytes_of(&mut self.model.weights().iter());
@@ -113,8 +90,26 @@ impl Head {
             ("weight", view(self.model.weights().shape(), &weight).map_err(|error| failed(error.to_string()))?),
             ("bias", view(self.model.bias().shape(), &bias).map_err(|error| failed(error.to_string()))?),
         ];
-        safetensors::serialize(tensors, Some(HashMap::from([(KEY.to_owned(), text)])))
+        safetensors::serialize(tensors, Some(HashMap::from([(DESCRIPTION_KEY.to_owned(), text)])))
             .map_err(|error| failed(error.to_string()))
+    }
+
+    /// The JSON text under [`DESCRIPTION_KEY`]: everything about the head but its numbers.
+    ///
+    /// # Errors
+    /// [`Error::HeadFile`] if it cannot be written down, which of heads made by this crate it always can.
+    pub(crate) fn description(&self) -> Result<String, Error> {
+        let description = Description {
+            format: FORMAT.into(),
+            format_version: HEAD_FORMAT_VERSION,
+            kind: self.model.kind(),
+            classes: self.model.classes().to_vec(),
+            c: self.model.c(),
+            source: self.source.clone(),
+            training: self.training.clone(),
+        };
+        serde_json::to_string(&description)
+            .map_err(|error| Error::HeadFile { place: "head".into(), reason: error.to_string() })
     }
 
     /// Reads the bytes of a head file.
@@ -128,10 +123,11 @@ impl Head {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let (_, header) = SafeTensors::read_metadata(bytes)
             .map_err(|error| format!("not a complete safetensors file ({error}); train or copy the head again"))?;
-        let text = header.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or_else(|| {
-            format!("a safetensors file without the metadata key {KEY}; was it made by headstart train?")
+        let text = header.metadata().as_ref().and_then(|map| map.get(DESCRIPTION_KEY)).ok_or_else(|| {
+            format!("a safetensors file without the metadata key {DESCRIPTION_KEY}; was it made by headstart train?")
         })?;
-        let identity: Identity = serde_json::from_str(text).map_err(|error| format!("metadata {KEY}: {error}"))?;
+        let identity: Identity =
+            serde_json::from_str(text).map_err(|error| format!("metadata {DESCRIPTION_KEY}: {error}"))?;
         if identity.format != FORMAT {
             return Err(format!("format: '{}' instead of '{FORMAT}'", identity.format));
         }
@@ -142,7 +138,7 @@ impl Head {
             ));
         }
         let description: Description =
-            serde_json::from_str(text).map_err(|error| format!("metadata {KEY}: {error}"))?;
+            serde_json::from_str(text).map_err(|error| format!("metadata {DESCRIPTION_KEY}: {error}"))?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
         let (shape, weight) = tensor(&tensors, "weight", 2)?;
         let weights =

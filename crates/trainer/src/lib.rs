@@ -11,6 +11,7 @@
 mod eigen;
 mod engine;
 mod error;
+mod export;
 mod folds;
 mod grid;
 mod head;
@@ -20,7 +21,9 @@ mod linfa_traits;
 mod metrics;
 mod model;
 mod objective;
+mod origin;
 mod params;
+mod part_file;
 mod prepared;
 mod random;
 mod reduction;
@@ -31,6 +34,7 @@ mod vectors;
 
 pub use engine::{Certificate, Engine, Measure, Problem, Solution, engine};
 pub use error::Error;
+pub use export::ExportFormat;
 pub use folds::stratified_folds;
 pub use grid::parse_c_grid;
 pub use head::{Head, Source, TrainingSummary, evaluate};
@@ -44,6 +48,7 @@ pub use params::{
     ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, SvmLoss, TrainParams, TrainValidParams,
     Validation,
 };
+pub use part_file::PartFile;
 pub use prepared::{FitReport, Fitted, Prepared};
 pub use samples::Samples;
 pub use selection::{CrossValidation, GridPoint, Scheme};

@@ -8,7 +8,7 @@ mod segments;
 mod vectors;
 
 pub use estimate::Estimate;
-pub use vectors::{ImageVectors, vectors};
+pub use vectors::for_each_vector;
 
 use crate::{
     backbone::{Backbone, BackboneError, WeightsChoice},

@@ -1,52 +1,60 @@
-//! The vectors of a few images in memory: what `predict` and `classify` need.
+//! The vectors of images one after another, without a cache: what `predict` and `classify` need.
 
-use super::{ExtractError, decode};
+use super::{ExtractError, decode, keep_freed_memory};
 use crate::{
     backbone::Backbone,
-    engine::{self, DeviceChoice, Engine, Precision},
+    engine::{self, DeviceChoice, Engine, EngineError, Precision},
     graph::Tap,
 };
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Images whose pixels are in memory at a time.
-const BATCH: usize = 32;
+/// Batches that are decoded while the network is busy with the one before.
+const AHEAD: usize = 2;
 
-/// One image's vector, or why there is none.
-#[derive(Debug, Clone)]
-pub struct ImageVectors {
-    /// The file.
-    pub path: PathBuf,
-    /// The tap's pooled values, or the reason the image cannot be used.
-    pub values: Result<Vec<f32>, String>,
-}
-
-/// The pooled values of `tap` for each image, in order.
+/// Hands `each` the pooled values of `tap` for every image, in order, or the reason the image cannot be used. A thread decodes
+/// a few batches ahead of the network, so memory does not grow with the number of images.
 ///
 /// # Errors
-/// When the device or the network fails; a broken image is no error.
-pub fn vectors(
+/// When the device or the network fails, or `each` does; a broken image is no error.
+pub fn for_each_vector<'a, E: From<ExtractError>>(
     backbone: &Backbone,
     tap: &Tap,
-    images: &[PathBuf],
+    mut images: impl Iterator<Item = &'a Path> + Send,
     device: DeviceChoice,
     precision: Precision,
-) -> Result<Vec<ImageVectors>, ExtractError> {
-    let device = engine::resolve(device, precision)?;
+    mut each: impl FnMut(Result<&[f32], String>) -> Result<(), E>,
+) -> Result<(), E> {
+    let device = engine::resolve(device, precision).map_err(ExtractError::from)?;
     let taps = [tap.clone()];
-    let engine = Engine::new(&backbone.graph, &taps, &backbone.weights, &backbone.preprocessing, device, precision)?;
-    let mut all = Vec::with_capacity(images.len());
-    for paths in images.chunks(BATCH) {
-        let rows: Vec<Result<&Path, String>> = paths.iter().map(|path| Ok(path.as_path())).collect();
-        let batch = decode::batch(0, &rows, &backbone.preprocessing);
-        let packed = if batch.pixels.is_empty() { Vec::new() } else { engine.run(&batch.pixels)?.swap_remove(0) };
-        let mut values = packed.chunks_exact(tap.width());
-        for (path, failure) in paths.iter().zip(batch.failures) {
-            let values = match failure {
-                Some(reason) => Err(reason),
-                None => values.next().map(<[f32]>::to_vec).ok_or_else(|| "no values came back".to_string()),
-            };
-            all.push(ImageVectors { path: path.clone(), values });
+    let preprocessing = &backbone.preprocessing;
+    let engine = Engine::new(&backbone.graph, &taps, &backbone.weights, preprocessing, device, precision)
+        .map_err(ExtractError::from)?;
+    keep_freed_memory();
+    let batch_size = if device.is_cuda() { 256 } else { 32 };
+    let run = |pixels: &[u8]| -> Result<Vec<f32>, EngineError> {
+        if pixels.is_empty() { Ok(Vec::new()) } else { Ok(engine.run(pixels)?.swap_remove(0)) }
+    };
+    std::thread::scope(|scope| {
+        let (sender, batches) = crossbeam_channel::bounded(AHEAD);
+        scope.spawn(move || {
+            loop {
+                let rows: Vec<Result<&Path, String>> = images.by_ref().take(batch_size).map(Ok).collect();
+                // The receiver is gone when the network or `each` failed.
+                if rows.is_empty() || sender.send(decode::batch(0, &rows, preprocessing)).is_err() {
+                    return;
+                }
+            }
+        });
+        for batch in batches {
+            let packed = run(&batch.pixels).map_err(ExtractError::from)?;
+            let mut values = packed.chunks_exact(tap.width());
+            for failure in batch.failures {
+                each(match failure {
+                    Some(reason) => Err(reason),
+                    None => values.next().ok_or_else(|| "no values came back".to_string()),
+                })?;
+            }
         }
-    }
-    Ok(all)
+        Ok(())
+    })
 }

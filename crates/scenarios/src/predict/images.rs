@@ -1,18 +1,18 @@
 //! From image files to classes: a trained head behind the exact extraction it was trained on, or a backbone's own
 //! ImageNet classifier.
 
+use super::{Guess, Prediction, Scored, Scores};
 use headstart_cache::{Preprocessing, Provenance};
 use headstart_extractor::{
     backbone::{Backbone, BackboneError, WeightsChoice},
     engine::{DeviceChoice, Precision},
     graph::{LayerSpec, SelectError, Tap},
     images::{DECODER, geometry},
-    pipeline::{ExtractError, vectors},
+    pipeline::{ExtractError, for_each_vector},
     zoo::{self, imagenet_classes},
 };
 use headstart_trainer::Head;
-use ndarray::Array2;
-use serde::Serialize;
+use ndarray::{ArrayView1, Axis};
 use std::path::PathBuf;
 
 /// Why a prediction could not be made.
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 pub enum PredictError {
     /// The head was trained on vectors from elsewhere.
     #[error(
-        "this head was trained on imported vectors, so no image can be turned into its input; score vectors with `headstart evaluate`"
+        "this head was trained on imported vectors, so no image can be turned into its input; score vectors with `headstart evaluate` or `headstart predict --cache`"
     )]
     Imported,
     /// The weights differ from those the head was trained with.
@@ -64,47 +64,42 @@ pub enum PredictError {
     Head(#[from] headstart_trainer::Error),
 }
 
-/// One class with the strength of belief in it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Guess {
-    /// Name of the class.
-    pub class: String,
-    /// Probability, for heads that give one.
-    pub probability: Option<f64>,
-    /// Decision value.
-    pub score: f64,
+/// An image to be classified.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The file.
+    pub file: PathBuf,
+    /// What it is called in the predictions.
+    pub name: String,
+    /// Name of its true class, where that is known.
+    pub label: Option<String>,
 }
 
-/// What was predicted for one image.
-#[derive(Debug, Clone, Serialize)]
-pub struct Prediction {
-    /// The image.
-    pub path: PathBuf,
-    /// Classes, best first; empty when the image cannot be used.
-    pub guesses: Vec<Guess>,
-    /// Why it cannot be used.
-    pub error: Option<String>,
-}
-
-/// Classifies images with a trained head, rebuilding the extraction from the head's provenance.
+/// Classifies images with a trained head, rebuilding the extraction from the head's provenance, and hands `each` what the
+/// head says about every image, in order. Memory does not grow with the number of images.
 ///
 /// # Errors
-/// When the weights at hand are not those the head was trained with, or the network fails; a broken image is no error.
-pub fn predict(
+/// When the weights at hand are not those the head was trained with, the network fails, or `each` does; a broken image is no
+/// error.
+pub fn predict<E: From<PredictError> + From<ExtractError>>(
     head: &Head,
-    images: &[PathBuf],
+    images: &[Image],
     weights: &WeightsChoice,
     device: DeviceChoice,
-) -> Result<Vec<Prediction>, PredictError> {
+    mut each: impl FnMut(Scored) -> Result<(), E>,
+) -> Result<(), E> {
     let provenance = head.source.provenance.as_ref().ok_or(PredictError::Imported)?;
     let (backbone, tap, precision) = rebuild(head, provenance, weights)?;
-    let all = vectors(&backbone, &tap, images, device, precision)?;
-    all.into_iter()
-        .map(|image| match image.values {
-            Err(reason) => Ok(Prediction { path: image.path, guesses: Vec::new(), error: Some(reason) }),
-            Ok(values) => Ok(Prediction { path: image.path, guesses: guesses(head, values)?, error: None }),
-        })
-        .collect()
+    let files = images.iter().map(|image| image.file.as_path());
+    let mut images = images.iter();
+    for_each_vector(&backbone, &tap, files, device, precision, |values| {
+        let Some(Image { name, label, .. }) = images.next().cloned() else { return Ok(()) };
+        let outcome = match values {
+            Err(reason) => Err(reason),
+            Ok(values) => Ok(scores(head, values).map_err(PredictError::from)?),
+        };
+        each(Scored { path: name, label, outcome })
+    })
 }
 
 fn rebuild(
@@ -162,22 +157,9 @@ fn field(name: &str, reason: String) -> PredictError {
     PredictError::Field { field: name.to_string(), reason }
 }
 
-fn guesses(head: &Head, values: Vec<f32>) -> Result<Vec<Guess>, headstart_trainer::Error> {
-    let row = Array2::from_shape_fn((1, values.len()), |(_, column)| values[column]);
-    let scores = head.decision(row.view())?;
-    let probabilities = if head.kind().is_probabilistic() { Some(head.predict_proba(row.view())?) } else { None };
-    let mut all: Vec<Guess> = head
-        .classes()
-        .iter()
-        .enumerate()
-        .map(|(class, name)| Guess {
-            class: name.clone(),
-            probability: probabilities.as_ref().map(|p| p[[0, class]]),
-            score: scores[[0, class]],
-        })
-        .collect();
-    all.sort_by(|a, b| b.score.total_cmp(&a.score));
-    Ok(all)
+fn scores(head: &Head, values: &[f32]) -> Result<Scores, headstart_trainer::Error> {
+    let row = ArrayView1::from(values).insert_axis(Axis(0));
+    Ok(Scores::of_rows(head, row)?.swap_remove(0))
 }
 
 /// The `top` likeliest ImageNet-1k classes of each image, by the backbone's own classifier.
@@ -199,13 +181,18 @@ pub fn classify(
     }
     let spec = LayerSpec { layer: backbone.graph.node(last).name.clone(), pool: None };
     let tap = backbone.select(&[spec])?.swap_remove(0);
-    Ok(vectors(backbone, &tap, images, device, precision)?
-        .into_iter()
-        .map(|image| match image.values {
-            Err(reason) => Prediction { path: image.path, guesses: Vec::new(), error: Some(reason) },
-            Ok(logits) => Prediction { path: image.path, guesses: softmax_top(&logits, names, top), error: None },
-        })
-        .collect())
+    let mut predictions = Vec::with_capacity(images.len());
+    let mut paths = images.iter();
+    for_each_vector(backbone, &tap, images.iter().map(PathBuf::as_path), device, precision, |values| {
+        let path = paths.next().map(|path| path.display().to_string()).unwrap_or_default();
+        let (guesses, error) = match values {
+            Err(reason) => (Vec::new(), Some(reason)),
+            Ok(logits) => (softmax_top(logits, names, top), None),
+        };
+        predictions.push(Prediction { path, label: None, guesses, error });
+        Ok::<(), PredictError>(())
+    })?;
+    Ok(predictions)
 }
 
 fn softmax_top(logits: &[f32], names: &[&str], top: usize) -> Vec<Guess> {

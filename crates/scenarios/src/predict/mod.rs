@@ -1,0 +1,133 @@
+//! What heads say about images: from image files, or from the rows of a cache.
+
+mod from_cache;
+#[cfg(feature = "torch")]
+mod images;
+mod tally;
+
+pub use from_cache::{FromCacheError, Selection, predict_cache};
+#[cfg(feature = "torch")]
+pub use images::{Image, PredictError, classify, predict};
+pub use tally::Tally;
+
+use headstart_trainer::{Error, Head};
+use ndarray::ArrayView2;
+use serde::Serialize;
+
+/// What a head says about one image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// The image.
+    pub path: String,
+    /// Name of its true class, where that is known.
+    pub label: Option<String>,
+    /// Its scores, or why it cannot be used.
+    pub outcome: Result<Scores, String>,
+}
+
+impl Scored {
+    /// The scores, if the image can be used.
+    pub fn scores(&self) -> Option<&Scores> {
+        self.outcome.as_ref().ok()
+    }
+}
+
+/// One value for each class of a head, in the head's order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// Decision values.
+    pub decision: Vec<f64>,
+    /// Probabilities, for heads that give them.
+    pub probabilities: Option<Vec<f64>>,
+}
+
+impl Scores {
+    /// The scores of n × d raw features, row by row.
+    ///
+    /// # Errors
+    /// Another width than the head's, NaN and infinities.
+    pub fn of_rows(head: &Head, features: ArrayView2<f32>) -> Result<Vec<Self>, Error> {
+        let decision = head.decision(features)?;
+        let probabilities = if head.kind().is_probabilistic() { Some(head.predict_proba(features)?) } else { None };
+        let row = |row: usize| Self {
+            decision: decision.row(row).to_vec(),
+            probabilities: probabilities.as_ref().map(|all| all.row(row).to_vec()),
+        };
+        Ok((0..features.nrows()).map(row).collect())
+    }
+
+    /// Index of the class that wins; the first of equals.
+    pub fn best(&self) -> usize {
+        let better = |best, index: usize| if self.decision[index] > self.decision[best] { index } else { best };
+        (1..self.decision.len()).fold(0, better)
+    }
+
+    /// What files hold for each class: the probabilities of heads that give them, else the decision values.
+    pub fn values(&self) -> &[f64] {
+        self.probabilities.as_ref().unwrap_or(&self.decision)
+    }
+}
+
+/// One class with the strength of belief in it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Guess {
+    /// Name of the class.
+    pub class: String,
+    /// Probability, for heads that give one.
+    pub probability: Option<f64>,
+    /// Decision value.
+    pub score: f64,
+}
+
+/// What was predicted for one image, for people and JSON.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The image.
+    pub path: String,
+    /// Name of its true class, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Classes, best first; empty when the image cannot be used.
+    pub guesses: Vec<Guess>,
+    /// Why it cannot be used.
+    pub error: Option<String>,
+}
+
+impl Prediction {
+    /// The scores with the names of their classes, best first.
+    pub fn new(scored: Scored, classes: &[String]) -> Self {
+        let (guesses, error) = match scored.outcome {
+            Err(reason) => (Vec::new(), Some(reason)),
+            Ok(scores) => {
+                let guess = |(class, name): (usize, &String)| Guess {
+                    class: name.clone(),
+                    probability: scores.probabilities.as_ref().map(|all| all[class]),
+                    score: scores.decision[class],
+                };
+                let mut guesses: Vec<Guess> = classes.iter().enumerate().map(guess).collect();
+                guesses.sort_by(|a, b| b.score.total_cmp(&a.score));
+                (guesses, None)
+            }
+        };
+        Self { path: scored.path, label: scored.label, guesses, error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_class_comes_first_and_equals_stay_in_order() {
+        let classes = ["ant", "bee", "fly"].map(String::from);
+        let scores = Scores { decision: vec![1.0, 2.0, 2.0], probabilities: None };
+        assert_eq!((scores.best(), scores.values()), (1, &[1.0, 2.0, 2.0][..]));
+        let scored = Scored { path: "a.png".into(), label: None, outcome: Ok(scores) };
+        let prediction = Prediction::new(scored, &classes);
+        let names: Vec<&str> = prediction.guesses.iter().map(|guess| guess.class.as_str()).collect();
+        assert_eq!(names, ["bee", "fly", "ant"]);
+        let broken = Scored { path: "b.png".into(), label: None, outcome: Err("empty".into()) };
+        let prediction = Prediction::new(broken, &classes);
+        assert!(prediction.guesses.is_empty() && prediction.error.as_deref() == Some("empty"));
+    }
+}

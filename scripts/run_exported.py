@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Runs a head that `headstart export` wrote: the .onnx with ONNX Runtime, the .npz with NumPy alone, and prints both as JSON.
+
+Needs onnxruntime and numpy from pip.
+
+usage: scripts/run_exported.py HEAD.onnx HEAD.npz VECTORS.npz
+
+VECTORS.npz holds X (rows x width), as for `headstart import`.
+"""
+
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+
+
+def main():
+    onnx, npz, vectors = sys.argv[1:]
+    features = np.load(vectors)["X"].astype(np.float32)
+    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    outputs = dict(zip(names, session.run(None, {"features": features})))
+    # The batch is of any size.
+    one = dict(zip(names, session.run(None, {"features": features[:1]})))
+    head = np.load(npz, allow_pickle=False)
+    printed = {
+        "shapes": {value.name: value.shape for value in session.get_inputs() + session.get_outputs()},
+        "types": {value.name: value.type for value in session.get_inputs() + session.get_outputs()},
+        "metadata": json.loads(session.get_modelmeta().custom_metadata_map["headstart_head"]),
+        "onnx": {name: values.tolist() for name, values in outputs.items()},
+        "onnx_one_row": {name: values.tolist() for name, values in one.items()},
+        "npz": {
+            "scores": (features.astype(np.float64) @ head["weight"].T + head["bias"]).tolist(),
+            "classes": head["classes"].tolist(),
+            "kind": head["kind"].item(),
+            "layer": head["layer"].item(),
+            "provenance": json.loads(head["provenance"].item()),
+        },
+    }
+    print(json.dumps(printed))
+
+
+if __name__ == "__main__":
+    main()
