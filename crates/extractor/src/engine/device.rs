@@ -398,6 +398,8 @@ mod tests {
 
     #[test]
     fn libtorch_tells_its_version() {
+        // A test binary that calls nothing of libtorch is linked without it.
+        assert!(tch::get_num_threads() > 0);
         // tch 0.24 goes with no other (Cargo.toml).
         assert_eq!(libtorch_version().as_deref(), Some("2.11.0"));
     }
