@@ -149,7 +149,7 @@ pub struct HeadArgs {
     /// Seed of the folds.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// The solvers: the fastest (default), or linfa-logistic and linfa-svm alone, to compare with (slow for large C).
+    /// The solvers: headstart's own (default), or linfa-logistic and linfa-svm, to compare with (slow for large C).
     #[arg(long = "engine", value_name = "default|linfa", default_value = "default", value_parser = ["default", "linfa"])]
     engine_text: String,
     /// `balanced`: rows count by the inverse of their class's frequency.

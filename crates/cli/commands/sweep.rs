@@ -23,7 +23,7 @@ pub struct Args {
     /// Only these layers [default: all in the cache].
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     layers: Vec<String>,
-    /// Heads to train.
+    /// Heads to train: logistic, svm, ridge.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "logistic,svm")]
     heads: Vec<String>,
     #[command(flatten)]

@@ -31,8 +31,8 @@ pub struct Args {
     layer: Option<String>,
     #[command(flatten)]
     head: super::HeadArgs,
-    /// logistic or svm.
-    #[arg(long = "head", value_name = "logistic|svm", default_value = "logistic")]
+    /// logistic, svm or ridge.
+    #[arg(long = "head", value_name = "logistic|svm|ridge", default_value = "logistic")]
     kind: String,
     /// One C, instead of a grid.
     #[arg(long, value_name = "C", conflicts_with = "c_grid")]

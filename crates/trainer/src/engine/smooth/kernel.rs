@@ -1,8 +1,8 @@
 //! Products of a block of rows with a few columns: scores from weights, and back from slopes to a gradient.
 //!
 //! General matrix products pack both sides into panels first. With few outputs that costs as much as the product: on 64 × 2048 rows
-//! and 10 outputs, faer reached 46 and matrixmultiply 20 Gflop/s where this reaches 66 (one core, AVX-512). Here outputs lie in
-//! panels of sixteen from the start, rows are read as they are, and each number read is used on a whole panel.
+//! and 10 outputs, faer reached 46 and matrixmultiply 20 Gflop/s where this reached 66 (one core with AVX-512, others busy). Here
+//! outputs lie in panels of sixteen from the start, rows are read as they are, and each number read is used on a whole panel.
 
 use pulp::Simd;
 
