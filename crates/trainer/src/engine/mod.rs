@@ -1,8 +1,10 @@
 //! Solvers behind one trait: a convex problem in, weights and a certificate of how far they can be from the optimum out.
 
+mod kernel;
 mod linfa_logistic;
 mod linfa_svm;
 mod normal_equations;
+mod products;
 mod smooth;
 mod svm;
 

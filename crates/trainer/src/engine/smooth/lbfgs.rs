@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use ndarray::Array2;
 
-use super::kernel::Scalar;
 use super::objective::{Objective, Pass};
 use super::preconditioner::Preconditioner;
+use crate::engine::kernel::Scalar;
 
 /// Pairs of steps and gradient changes that are remembered.
 const MEMORY: usize = 10;

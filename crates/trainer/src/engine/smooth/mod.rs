@@ -7,7 +7,6 @@
 
 mod covariance;
 mod exact_newton;
-mod kernel;
 mod lbfgs;
 mod newton;
 mod objective;
@@ -17,11 +16,11 @@ mod row_loss;
 use ndarray::{Array1, Array2, ArrayView2, s};
 
 use self::covariance::Covariance;
-use self::kernel::Scalar;
 use self::objective::Objective;
 use self::preconditioner::{Columns, Preconditioner};
 use super::{Certificate, Engine, Measure, Problem, Solution};
 use crate::Error;
+use crate::engine::kernel::Scalar;
 use crate::objective::outputs;
 use crate::params::Loss;
 

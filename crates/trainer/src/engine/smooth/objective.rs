@@ -7,9 +7,9 @@
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, NdFloat, s};
 use rayon::prelude::*;
 
-use super::kernel::{Panels, Scalar};
 use super::row_loss;
 use crate::engine::Problem;
+use crate::engine::kernel::{Panels, Scalar};
 use crate::params::Loss;
 
 /// Rows handled at once: small enough that a block stays in the cache from its scores to its share of the gradient.

@@ -9,10 +9,10 @@
 use ndarray::{Array1, Array2, s};
 
 use super::covariance::{Covariance, Factor};
-use super::kernel::Scalar;
 use super::objective::Objective;
 use crate::Error;
 use crate::eigen::eigen;
+use crate::engine::kernel::Scalar;
 
 /// Outputs beyond which the eigenvectors of B cost more than they save, and only its diagonal is used.
 const MANY_OUTPUTS: usize = 256;

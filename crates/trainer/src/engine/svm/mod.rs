@@ -21,6 +21,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
+use self::coordinate_descent::Class;
 use self::dual::OneAgainstRest;
 use self::gram::Gram;
 use self::interior_point::InteriorPoint;
@@ -59,8 +60,8 @@ struct Shared<'a> {
     features: ArrayView2<'a, f64>,
     /// For sequential minimal optimisation.
     gram: OnceLock<Gram>,
-    /// The rows in f32, for coordinate descent.
-    single: OnceLock<Array2<f32>>,
+    /// The rows in f32 and their sums of squares, for coordinate descent.
+    single: OnceLock<(Array2<f32>, Vec<f32>)>,
     interior: OnceLock<InteriorPoint>,
     /// Steps of sequential minimal optimisation that cost as much as the interior-point method.
     steps: usize,
@@ -109,7 +110,8 @@ impl Walker {
     /// Starts where C is 0.
     fn new(one: OneAgainstRest) -> Self {
         let (beta, residual) = (vec![0.0; one.sign.len()], one.sign.clone());
-        Self { one, beta, residual, interior: false, bias: 0.0, gap: f64::INFINITY, iterations: 0 }
+        let bias = one.best_bias(&residual);
+        Self { one, beta, residual, interior: false, bias, gap: f64::INFINITY, iterations: 0 }
     }
 
     /// Takes residuals, bias and gap from scores without bias that belong to β.
@@ -149,10 +151,15 @@ impl<'a> Shared<'a> {
                 break;
             }
             let target = AIM * self.tolerance * 0.1f64.powi(round as i32);
-            open.par_iter_mut().for_each(|(_, walker)| {
-                walker.interior |= round + 1 == ROUNDS;
-                self.advance(walker, c, target);
-            });
+            open.iter_mut().for_each(|(_, walker)| walker.interior |= round + 1 == ROUNDS);
+            if self.is_tall() {
+                self.descend(
+                    open.iter_mut().map(|(_, walker)| &mut **walker).filter(|walker| !walker.interior),
+                    c,
+                    target,
+                );
+            }
+            open.par_iter_mut().for_each(|(_, walker)| self.advance(walker, c, target));
             let beta: Vec<&[f64]> = open.iter().map(|(_, walker)| &walker.beta[..]).collect();
             let (found, scores) = self.exact(&beta);
             open.par_iter_mut().zip(scores.axis_iter(Axis(1)).into_par_iter()).for_each(|((_, walker), scores)| {
@@ -173,20 +180,32 @@ impl<'a> Shared<'a> {
         })
     }
 
+    /// Coordinate descent for classes together; those it does not bring to the gap `target` are left to the interior-point method.
+    fn descend<'w>(&self, walkers: impl Iterator<Item = &'w mut Walker>, c: f64, target: f64) {
+        let (rows, squares) = self.single.get_or_init(|| {
+            let rows = self.features.mapv(|value| value as f32);
+            let squares = coordinate_descent::squares(rows.view());
+            (rows, squares)
+        });
+        let (n, r) = self.features.dim();
+        // A row of a pass costs about as much as four multiply-adds of a matrix product for each column.
+        let work = 100 * n + (InteriorPoint::cost(n, r) / (4.0 * r as f64)) as usize;
+        let (mut classes, mut rest): (Vec<Class>, Vec<(&mut bool, &mut usize)>) = walkers
+            .map(|Walker { one, beta, bias, interior, iterations, .. }| {
+                (Class { one, bias: *bias, beta, reached: false, steps: 0 }, (interior, iterations))
+            })
+            .unzip();
+        coordinate_descent::run(rows.view(), squares, c, target, work, &mut classes);
+        for (class, (interior, iterations)) in classes.iter().zip(&mut rest) {
+            **interior = !class.reached;
+            **iterations += class.steps;
+        }
+    }
+
     /// Brings one class to the gap `target`, as far as its residuals tell.
     fn advance(&self, walker: &mut Walker, c: f64, target: f64) {
-        let Walker { one, beta, residual, interior, bias, .. } = walker;
-        if !*interior {
-            if self.is_tall() {
-                let rows = self.single.get_or_init(|| self.features.mapv(|value| value as f32));
-                let (n, r) = self.features.dim();
-                // A row of a pass costs about as much as four multiply-adds of a matrix product for each column.
-                let work = 100 * n + (InteriorPoint::cost(n, r) / (4.0 * r as f64)) as usize;
-                let (reached, steps) = coordinate_descent::run(rows.view(), one, c, target, *bias, work, beta);
-                walker.iterations += steps;
-                *interior = !reached;
-                return;
-            }
+        let Walker { one, beta, residual, interior, .. } = walker;
+        if !*interior && !self.is_tall() {
             let gram = self.gram.get_or_init(|| Gram::new(self.features));
             let (end, steps) = smo::run(gram, one, c, target, self.steps, beta, residual);
             walker.iterations += steps;

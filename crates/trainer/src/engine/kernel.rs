@@ -7,44 +7,44 @@
 use pulp::Simd;
 
 /// Outputs of a panel.
-pub(super) const LANES: usize = 16;
+pub(in crate::engine) const LANES: usize = 16;
 /// Rows whose sums are kept in registers at once.
 const ROWS: usize = 8;
 
 /// A matrix with one column for each output, in panels of [`LANES`] columns, the last filled up with zeros: panel after panel, and
 /// in each row after row.
 #[derive(Debug, Clone)]
-pub(super) struct Panels<T> {
+pub(in crate::engine) struct Panels<T> {
     values: Vec<[T; LANES]>,
     rows: usize,
 }
 
 impl<T: Copy + Default> Panels<T> {
-    pub(super) fn zeros(rows: usize, columns: usize) -> Self {
+    pub(in crate::engine) fn zeros(rows: usize, columns: usize) -> Self {
         Self { values: vec![[T::default(); LANES]; rows * columns.div_ceil(LANES)], rows }
     }
 
     /// Copies a row out.
-    pub(super) fn get(&self, row: usize, out: &mut [T]) {
+    pub(in crate::engine) fn get(&self, row: usize, out: &mut [T]) {
         for (panel, out) in out.chunks_mut(LANES).enumerate() {
             out.copy_from_slice(&self.values[panel * self.rows + row][..out.len()]);
         }
     }
 
     /// Copies a row in.
-    pub(super) fn set(&mut self, row: usize, values: &[T]) {
+    pub(in crate::engine) fn set(&mut self, row: usize, values: &[T]) {
         for (panel, values) in values.chunks(LANES).enumerate() {
             self.values[panel * self.rows + row][..values.len()].copy_from_slice(values);
         }
     }
 
-    pub(super) fn rows(&self) -> usize {
+    pub(in crate::engine) fn rows(&self) -> usize {
         self.rows
     }
 }
 
 /// f32 or f64.
-pub(super) trait Scalar: ndarray::NdFloat + Default {
+pub(in crate::engine) trait Scalar: ndarray::NdFloat + Default {
     /// `scores` = `block` · `weights`: the first rows of `scores`, one for each row of `block` (row-major, as wide as `weights` is
     /// high).
     fn scores(block: &[Self], weights: &Panels<Self>, scores: &mut Panels<Self>);
