@@ -143,7 +143,8 @@ fn layer_rows(
         tracing::warn!("class '{class}' has no training rows: its {rows} test rows are left out of the scores");
     }
     let validation = Validation::KFold(options.folds);
-    let prepared = Prepared::new(train.samples(), &validation, options.standardize, options.seed)?;
+    let prepared =
+        Prepared::new(train.samples(), &validation, options.standardize, options.seed)?.for_heads(&options.heads)?;
     let depth = depth(&cache.provenance().backbone, &layer.layer);
     let mut rows = Vec::new();
     for head in &options.heads {

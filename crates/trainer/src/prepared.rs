@@ -8,11 +8,11 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::engine::{Problem, Solution, engine};
+use crate::engine::{Gram, Problem, Solution, engine, wants_inner_products};
 use crate::folds::stratified_folds;
 use crate::metrics::{Metrics, argmax_rows, log_losses};
 use crate::model::{LinearModel, expand};
-use crate::params::{HeadParams, Validation, check_cs, check_validation};
+use crate::params::{HeadParams, Loss, Validation, check_cs, check_validation};
 use crate::reduction::Design;
 use crate::samples::Samples;
 use crate::selection::{CrossValidation, FoldScore, Scheme};
@@ -62,6 +62,10 @@ pub struct Prepared<'a> {
     full: Design,
     /// For folds whose design is their own and small enough to keep.
     fold_designs: Vec<OnceLock<Design>>,
+    /// Whether folds with a design of their own turn it to its principal axes.
+    rotate: bool,
+    /// Inner products of the rows of `full`, for heads that want them.
+    inner: Option<Gram>,
     seconds: f64,
 }
 
@@ -121,14 +125,46 @@ impl<'a> Prepared<'a> {
         }
 
         let held_out = if scheme == Scheme::Holdout { &splits[0].test[..] } else { &[] };
-        // Orthogonal columns cost more than one fit.
-        let full = Design::build(samples.features, &train, held_out, standardize, !splits.is_empty())?;
+        let full = Design::build(samples.features, &train, held_out, standardize, false)?;
         if !full.varies() {
             return Err(Error::ConstantFeatures { rows: train.len() });
         }
         let fold_designs = splits.iter().map(|_| OnceLock::new()).collect();
         let seconds = started.elapsed().as_secs_f64();
-        Ok(Self { samples, scheme, seed, standardize, splits, train, full, fold_designs, seconds })
+        Ok(Self {
+            samples,
+            scheme,
+            seed,
+            standardize,
+            splits,
+            train,
+            full,
+            fold_designs,
+            rotate: false,
+            inner: None,
+            seconds,
+        })
+    }
+
+    /// Makes what these heads gain from, shared by all their fits: columns turned to principal axes, inner products of all rows. Without
+    /// it, results are the same but for rounding, and fits take longer.
+    ///
+    /// # Errors
+    /// [`Error::Eigen`] if an eigendecomposition fails, which finite features have not been seen to cause.
+    pub fn for_heads(mut self, heads: &[HeadParams]) -> Result<Self, Error> {
+        let started = Instant::now();
+        // Orthogonal columns cost more than one fit.
+        self.rotate = !self.splits.is_empty() && heads.iter().any(|head| head.loss() != Loss::Hinge);
+        if self.rotate {
+            self.full.rotate()?;
+        }
+        let (rows, columns) = self.full.train.dim();
+        let shares = self.scheme == Scheme::KFold && !self.standardize;
+        if shares && heads.iter().any(|head| wants_inner_products(head, rows, columns)) {
+            self.inner = Some(Gram::new(self.full.train.view()));
+        }
+        self.seconds += started.elapsed().as_secs_f64();
+        Ok(self)
     }
 
     /// Seconds that checks, folds and the reduction of all training rows took.
@@ -211,10 +247,12 @@ impl<'a> Prepared<'a> {
         let engine = engine(head);
         let started = Instant::now();
         let (labels, weights) = (self.labels(&self.train), self.weights(&self.train));
-        let problem =
+        let mut problem =
             self.problem(self.full.train.view(), &labels, weights.as_deref(), head, self.full.is_orthogonal());
+        let all: Vec<usize> = (0..self.train.len()).collect();
+        problem.inner = self.inner.as_ref().map(|inner| (inner, &all[..]));
         let solution = engine.fit(&problem, self.full.solver_c(c))?;
-        let objective = outer_objective(&problem, &self.full, &solution, c);
+        let objective = self.full.outer_objective(solution.objective);
         let (weights, bias) = self.full.to_raw(self.samples.features, &solution.weights, &solution.bias);
         let model = LinearModel::from_outputs(head.kind, self.samples.classes, weights, bias, c)
             .map_err(|reason| Error::Solver { engine: engine.name(), c, reason })?;
@@ -262,7 +300,8 @@ impl<'a> Prepared<'a> {
         head: &HeadParams,
         orthogonal: bool,
     ) -> Problem<'p> {
-        Problem { features, labels, classes: self.samples.classes.len(), weights, head: *head, orthogonal }
+        let classes = self.samples.classes.len();
+        Problem { features, labels, classes, weights, head: *head, orthogonal, inner: None }
     }
 
     fn fold_data(&self, fold: usize) -> Result<FoldData<'_>, Error> {
@@ -282,7 +321,7 @@ impl<'a> Prepared<'a> {
         if let Some(design) = self.fold_designs[fold].get() {
             return Ok(FoldData::Kept(design));
         }
-        let design = Design::build(self.samples.features, &split.train, &split.test, true, true)?;
+        let design = Design::build(self.samples.features, &split.train, &split.test, true, self.rotate)?;
         if design.is_reduced() {
             Ok(FoldData::Kept(self.fold_designs[fold].get_or_init(|| design)))
         } else {
@@ -301,32 +340,28 @@ impl<'a> Prepared<'a> {
         let (train, test, design) = data.parts();
         let (train_labels, test_labels) = (self.labels(&self.splits[fold].train), self.labels(&self.splits[fold].test));
         let train_weights = self.weights(&self.splits[fold].train);
-        let problem = self.problem(train, &train_labels, train_weights.as_deref(), head, design.is_orthogonal());
+        let mut problem = self.problem(train, &train_labels, train_weights.as_deref(), head, design.is_orthogonal());
+        if std::ptr::eq(design, &self.full) && self.scheme == Scheme::KFold {
+            problem.inner = self.inner.as_ref().map(|all| (all, &self.splits[fold].train[..]));
+        }
         let inner: Vec<f64> = cs.iter().map(|&c| design.solver_c(c)).collect();
         let solutions = engine(head).fit_path(&problem, &inner, done)?;
-        let score = |(solution, &c): (Solution, &f64)| {
+        let score = |solution: Solution| {
             let scores = expand(head.kind, &scores(test, &solution.weights, &solution.bias));
             FoldScore {
-                objective: outer_objective(&problem, design, &solution, c),
+                objective: design.outer_objective(solution.objective),
                 log_losses: head.kind.is_probabilistic().then(|| log_losses(scores.view(), &test_labels)),
                 predicted: argmax_rows(scores.view()),
                 certificate: solution.certificate,
                 iterations: solution.iterations,
             }
         };
-        Ok(solutions.into_iter().zip(cs).map(score).collect())
+        Ok(solutions.into_iter().map(score).collect())
     }
 }
 
 fn scores(features: ArrayView2<f64>, weights: &Array2<f64>, bias: &Array1<f64>) -> Array2<f64> {
     features.dot(&weights.t()) + bias
-}
-
-/// The objective of a solution in terms of the features' own coordinates.
-fn outer_objective(problem: &Problem, design: &Design, solution: &Solution, c: f64) -> f64 {
-    let scores = scores(problem.features, &solution.weights, &solution.bias);
-    let inner = problem.objective().value(scores.view(), &solution.weights, design.solver_c(c));
-    design.outer_objective(inner)
 }
 
 /// The fixed split that validates the given rows.

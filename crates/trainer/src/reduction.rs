@@ -79,7 +79,7 @@ impl Design {
         } else {
             design.train = design.rows(x, train);
             design.test = design.rows(x, test);
-            if rotate && x.ncols() <= WIDEST_ROTATION {
+            if rotate {
                 design.rotate()?;
             }
         }
@@ -196,8 +196,15 @@ impl Design {
     }
 
     /// Turns the columns to the principal axes of the training rows. Nothing gets smaller unless columns depend on each other, but
-    /// the Hessian becomes nearly diagonal, which is worth several times the cost to a preconditioned solver.
-    fn rotate(&mut self) -> Result<(), Error> {
+    /// the Hessian becomes nearly diagonal, which is worth several times the cost to a preconditioned solver. Where columns are
+    /// orthogonal already, or too many, nothing happens.
+    ///
+    /// # Errors
+    /// [`Error::Eigen`] if the eigendecomposition fails, which finite features have not been seen to cause.
+    pub(crate) fn rotate(&mut self) -> Result<(), Error> {
+        if self.is_orthogonal() || self.train.ncols() > WIDEST_ROTATION {
+            return Ok(());
+        }
         let axes = principal_axes(&column_products(&self.train))?;
         let Some(PrincipalAxes { vectors: rotation, .. }) = axes else { return Ok(()) };
         let turn = |rows: &Array2<f64>| {

@@ -38,7 +38,8 @@ impl Engine for LinfaLogistic {
         }
         let certificate = Certificate::new(Measure::RelativeWeightError, error, problem.head.tolerance);
         // linfa does not tell its iterations.
-        Ok(Solution { weights, bias, certificate, iterations: None })
+        let objective = problem.value(&weights, &bias, c);
+        Ok(Solution { weights, bias, objective, certificate, iterations: None })
     }
 }
 

@@ -57,7 +57,9 @@ impl Engine for LinfaSvm {
         let gap = fits.iter().map(|fit| fit.gap).fold(0.0, f64::max);
         let certificate = Certificate::new(Measure::RelativeDualityGap, gap, problem.head.tolerance);
         // linfa keeps its iterations to itself.
-        Ok(Solution { weights, bias: fits.iter().map(|fit| fit.bias).collect(), certificate, iterations: None })
+        let bias = fits.iter().map(|fit| fit.bias).collect();
+        let objective = problem.value(&weights, &bias, c);
+        Ok(Solution { weights, bias, objective, certificate, iterations: None })
     }
 }
 

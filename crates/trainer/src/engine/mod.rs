@@ -12,6 +12,7 @@ use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::svm::Gram;
 use crate::Error;
 use crate::objective::Objective;
 use crate::params::{EngineChoice, HeadKind, HeadParams, Loss};
@@ -32,12 +33,21 @@ pub struct Problem<'a> {
     /// Whether the columns of all training rows together, of which `features` may be a part, are orthogonal. Not needed, but worth
     /// much to solvers.
     pub orthogonal: bool,
+    /// Inner products of the rows of a larger set, and which of them these are: for methods that need them, so that all parts of a
+    /// training set share one matrix.
+    pub(crate) inner: Option<(&'a Gram, &'a [usize])>,
 }
 
 impl<'a> Problem<'a> {
     /// All rows count the same.
     pub fn new(features: ArrayView2<'a, f64>, labels: &'a [usize], classes: usize, head: HeadParams) -> Self {
-        Self { features, labels, classes, weights: None, head, orthogonal: false }
+        Self { features, labels, classes, weights: None, head, orthogonal: false, inner: None }
+    }
+
+    /// The objective of some weights (outputs × r) and biases; for solvers that do not know it anyway.
+    pub(crate) fn value(&self, weights: &Array2<f64>, bias: &Array1<f64>, c: f64) -> f64 {
+        let scores = self.features.dot(&weights.t()) + bias;
+        self.objective().value(scores.view(), weights, c)
     }
 
     /// What is minimised.
@@ -53,6 +63,8 @@ pub struct Solution {
     pub weights: Array2<f64>,
     /// One bias per output.
     pub bias: Array1<f64>,
+    /// `c · Σ loss + ½‖W‖²` there.
+    pub objective: f64,
     /// How close to the optimum this is.
     pub certificate: Certificate,
     /// Iterations, where the solver tells.
@@ -110,6 +122,11 @@ pub trait Engine: Send + Sync {
     fn fit_path(&self, problem: &Problem, cs: &[f64], done: &(dyn Fn() + Sync)) -> Result<Vec<Solution>, Error> {
         cs.par_iter().map(|&c| self.fit(problem, c).inspect(|_| done())).collect()
     }
+}
+
+/// Whether the engine for a head wants [`Problem::inner`] of a training set of this shape.
+pub(crate) fn wants_inner_products(head: &HeadParams, rows: usize, columns: usize) -> bool {
+    head.engine == EngineChoice::Default && head.loss() == Loss::Hinge && !svm::is_tall(rows, columns)
 }
 
 /// The engine for a head.

@@ -1,5 +1,7 @@
 //! Products of all rows with a few columns, threads sharing the rows.
 
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatRef, Par};
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
@@ -7,6 +9,8 @@ use super::kernel::{Panels, Scalar};
 
 /// Rows handled at once: small enough that a block stays in the cache.
 const BLOCK: usize = 64;
+/// Side of the tiles that inner products are made in.
+const TILE: usize = 256;
 /// Parts that sums are taken in, at most; a constant, so that they come out the same on every number of threads.
 const PARTS: usize = 16;
 
@@ -63,6 +67,24 @@ pub(super) fn combinations<T: Scalar>(rows: ArrayView2<T>, multipliers: ArrayVie
         }
     }
     out
+}
+
+/// `scale` · A Aᵀ in tiles on and below the diagonal, each with its first row and column. The same on every number of threads.
+pub(super) fn symmetric(a: MatRef<f32>, scale: f32) -> Vec<(usize, usize, Mat<f32>)> {
+    let n = a.nrows();
+    let starts: Vec<usize> = (0..n).step_by(TILE).collect();
+    let tiles: Vec<(usize, usize)> =
+        starts.iter().flat_map(|&i| starts.iter().take_while(move |&&j| j <= i).map(move |&j| (i, j))).collect();
+    let rows = |start: usize| a.subrows(start, TILE.min(n - start));
+    tiles
+        .par_iter()
+        .map(|&(i, j)| {
+            let (left, right) = (rows(i), rows(j));
+            let mut product = Mat::zeros(left.nrows(), right.nrows());
+            matmul(product.as_mut(), Accum::Replace, left, right.transpose(), scale, Par::Seq);
+            (i, j, product)
+        })
+        .collect()
 }
 
 /// Runs `work` on parts of `n` rows that depend on their number alone.

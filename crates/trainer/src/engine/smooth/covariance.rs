@@ -3,13 +3,10 @@
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 use faer::linalg::cholesky::llt::factor::{LltRegularization, cholesky_in_place, cholesky_in_place_scratch};
 use faer::linalg::cholesky::llt::solve::solve_in_place;
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
+use faer::{Mat, MatRef, Par};
 use ndarray::{Array2, ArrayView2};
-use rayon::prelude::*;
 
-/// Columns of a tile; a constant, so that sums are taken in the same order on every number of threads.
-const TILE: usize = 256;
+use crate::engine::products::symmetric;
 
 /// ZᵀZ / n in f32, which a preconditioner is content with; only the lower triangle.
 pub(super) struct Covariance(Mat<f32>);
@@ -22,24 +19,9 @@ impl Covariance {
         let (n, width) = rows.dim();
         let values = rows.as_standard_layout();
         let all = MatRef::from_row_major_slice(values.as_slice().unwrap_or_default(), n, width);
-        let range = |tile: usize| tile * TILE..width.min((tile + 1) * TILE);
-        let count = width.div_ceil(TILE);
-        let tiles: Vec<(usize, usize)> = (0..count).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
-        let products: Vec<Mat<f32>> = tiles
-            .par_iter()
-            .map(|&(i, j)| {
-                let (left, right) = (range(i), range(j));
-                let mut product = Mat::zeros(left.len(), right.len());
-                let left = all.subcols(left.start, left.len());
-                let right = all.subcols(right.start, right.len());
-                matmul(product.as_mut(), Accum::Replace, left.transpose(), right, 1.0 / n as f32, Par::Seq);
-                product
-            })
-            .collect();
         let mut out = Mat::zeros(width, width);
-        for (&(i, j), product) in tiles.iter().zip(&products) {
-            let (left, right) = (range(i), range(j));
-            out.submatrix_mut(left.start, right.start, left.len(), right.len()).copy_from(product);
+        for (row, column, product) in symmetric(all.transpose(), 1.0 / n as f32) {
+            out.submatrix_mut(row, column, product.nrows(), product.ncols()).copy_from(&product);
         }
         Self(out)
     }

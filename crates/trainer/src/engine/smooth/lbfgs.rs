@@ -24,6 +24,8 @@ pub(super) struct Found {
     pub(super) theta: Array2<f64>,
     /// ‖∇f‖ / ‖W‖ there.
     pub(super) relative: f64,
+    /// The objective.
+    pub(super) value: f64,
     pub(super) iterations: usize,
 }
 
@@ -78,7 +80,7 @@ pub(super) fn minimise<T: Scalar>(
             break;
         }
     }
-    Found { theta, relative, iterations }
+    Found { theta, relative, value: here.value, iterations }
 }
 
 /// −H⁻¹ ∇f by the two-loop recursion.

@@ -95,14 +95,17 @@ impl Path {
             (theta, iterations) = (found.theta, found.iterations);
         }
         let exact = Objective::new(problem, problem.features, c);
-        let error = |theta: &Array2<f64>| exact.relative_error(&exact.pass(theta).gradient, theta);
+        let check = |theta: &Array2<f64>| {
+            let pass = exact.pass(theta);
+            (exact.relative_error(&pass.gradient, theta), pass.value)
+        };
         // NaN misses it too.
         let missed = |relative: f64| relative.is_nan() || relative > problem.head.tolerance;
-        let mut relative = error(&theta);
+        let (mut relative, mut objective) = check(&theta);
         if missed(relative) {
             let start = if relative.is_finite() { theta } else { exact.zeros() };
             let found = self.descend(&exact, start, target)?;
-            (theta, relative) = (found.theta, found.relative);
+            (theta, relative, objective) = (found.theta, found.relative, found.value);
             iterations += found.iterations;
         }
         if missed(relative) {
@@ -112,7 +115,7 @@ impl Path {
                 exact_newton::minimise(problem, c, &theta, target)
             };
             theta = found;
-            relative = error(&theta);
+            (relative, objective) = check(&theta);
             iterations += steps;
         }
         if !relative.is_finite() {
@@ -126,7 +129,7 @@ impl Path {
         }
         let (weights, bias) = split(&theta, exact.is_coupled());
         let certificate = Certificate::new(Measure::RelativeWeightError, relative, problem.head.tolerance);
-        Ok((theta, Solution { weights, bias, certificate, iterations: Some(iterations) }))
+        Ok((theta, Solution { weights, bias, objective, certificate, iterations: Some(iterations) }))
     }
 
     fn descend<T: Scalar>(

@@ -14,7 +14,7 @@ use ndarray::{Array2, ArrayView2};
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::dual::OneAgainstRest;
+use super::dual::{Bounds, CLOSE, OneAgainstRest};
 use crate::engine::products::{combinations, scores};
 use crate::random::SplitMix64;
 
@@ -176,7 +176,14 @@ impl<'r, 'a> Descent<'r, 'a> {
         // The multipliers will be brought to Σβ = 0 by taking from the side that has too much.
         let side = usize::from(self.sum > 0.0);
         let balancing = if total[side] > 0.0 { self.sum.abs() / total[side] * cut[side].max(0.0) } else { 0.0 };
-        if primal - dual + balancing <= SURE * target * primal {
+        let mut gap = primal - dual + balancing;
+        if gap > SURE * target * primal && top - bottom < CLOSE {
+            let residual: Vec<f64> =
+                scores.iter().zip(&one.sign).map(|(&score, sign)| sign - f64::from(score)).collect();
+            let bounds = Bounds { primal, dual, square: product };
+            gap += one.scaled(self.c, bounds, &residual, bias).1.primal - primal;
+        }
+        if gap <= SURE * target * primal {
             (self.class.reached, self.open) = (true, false);
         } else if self.work == 0 || self.rest < LAST_REST {
             self.open = false;

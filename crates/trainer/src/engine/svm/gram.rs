@@ -1,20 +1,19 @@
 //! Inner products of all rows, in f32.
 
-use ndarray::linalg::general_mat_mul;
-use ndarray::{ArrayView2, ArrayViewMut2, s};
+use faer::MatRef;
+use ndarray::ArrayView2;
 use rayon::prelude::*;
+
+use crate::engine::products::symmetric;
 
 /// Columns are filled up with zeros to a multiple of this, for loops over whole blocks.
 pub(super) const BLOCK: usize = 64;
-/// Rows handled at once; a constant, so that sums are taken in the same order on every number of threads.
-const ROWS: usize = 256;
-/// Side of the squares that are mirrored at once, small enough for the first cache.
-const SQUARE: usize = 32;
 
 /// Inner products of all rows, symmetric to the last bit.
 ///
 /// f32 halves the memory and the time: residuals made with it are only steered by, and made anew in f64 before anything is claimed.
-pub(super) struct Gram {
+#[derive(Debug)]
+pub(crate) struct Gram {
     blocks: Vec<[f32; BLOCK]>,
     /// Blocks of one row.
     stride: usize,
@@ -22,31 +21,39 @@ pub(super) struct Gram {
 
 impl Gram {
     /// The n × n inner products of the rows of `features`.
-    pub(super) fn new(features: ArrayView2<f64>) -> Self {
+    pub(crate) fn new(features: ArrayView2<f64>) -> Self {
         let rows = features.mapv(|value| value as f32);
-        let n = rows.nrows();
-        let stride = n.div_ceil(BLOCK);
-        let mut blocks = vec![[0f32; BLOCK]; n * stride];
-        let width = stride * BLOCK;
-        let values = blocks.as_flattened_mut();
-        values.par_chunks_mut(ROWS * width).enumerate().for_each(|(index, out)| {
-            let start = index * ROWS;
-            let end = n.min(start + ROWS);
-            // Whole rows, so the shape always fits.
-            let Ok(mut out) = ArrayViewMut2::from_shape((end - start, width), out) else { return };
-            let mut out = out.slice_mut(s![.., ..end]);
-            general_mat_mul(1.0, &rows.slice(s![start..end, ..]), &rows.slice(s![..end, ..]).t(), 0.0, &mut out);
-        });
-        for top in (0..n).step_by(SQUARE) {
-            for left in (top..n).step_by(SQUARE) {
-                for row in top..n.min(top + SQUARE) {
-                    for column in left.max(row + 1)..n.min(left + SQUARE) {
-                        values[row * width + column] = values[column * width + row];
-                    }
+        let (n, r) = rows.dim();
+        let mut gram = Self::zeros(n);
+        let width = gram.stride * BLOCK;
+        let values = gram.blocks.as_flattened_mut();
+        let all = MatRef::from_row_major_slice(rows.as_slice().unwrap_or_default(), n, r);
+        for (top, left, product) in symmetric(all, 1.0) {
+            // Tiles on the diagonal are whole, and not symmetric to the last bit.
+            for (column, products) in (left..).zip(product.col_iter()) {
+                for (row, &value) in (top..).zip(products.iter()).filter(|(row, _)| *row >= column) {
+                    values[row * width + column] = value;
+                    values[column * width + row] = value;
                 }
             }
         }
-        Self { blocks, stride }
+        gram
+    }
+
+    fn zeros(n: usize) -> Self {
+        let stride = n.div_ceil(BLOCK);
+        Self { blocks: vec![[0f32; BLOCK]; n * stride], stride }
+    }
+
+    /// The inner products of some of the rows.
+    pub(super) fn select(&self, rows: &[usize]) -> Self {
+        let mut out = Self::zeros(rows.len());
+        let width = out.stride * BLOCK;
+        out.blocks.as_flattened_mut().par_chunks_mut(width.max(1)).zip(rows).for_each(|(out, &row)| {
+            let own = self.row(row).as_flattened();
+            out.iter_mut().zip(rows).for_each(|(out, &column)| *out = own[column]);
+        });
+        out
     }
 
     /// The inner products of a row with all rows, in blocks.
@@ -72,6 +79,11 @@ mod tests {
         for rows in [1, 31, 300, 513] {
             let (x, _) = clusters(rows, 7, 2, 3);
             let (gram, exact) = (Gram::new(x.view()), x.dot(&x.t()));
+            let some: Vec<usize> = (0..rows).rev().step_by(3).collect();
+            let part = gram.select(&some);
+            for (at, &row) in some.iter().enumerate() {
+                assert!(some.iter().enumerate().all(|(to, &column)| part.at(at, to) == gram.at(row, column)));
+            }
             for ((row, column), value) in exact.indexed_iter() {
                 assert!((f64::from(gram.at(row, column)) - value).abs() < 1e-6);
                 assert_eq!(gram.at(row, column), gram.at(column, row));

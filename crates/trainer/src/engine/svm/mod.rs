@@ -17,14 +17,14 @@ mod smo;
 
 use std::sync::OnceLock;
 
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
 use self::coordinate_descent::Class;
 use self::dual::OneAgainstRest;
-use self::gram::Gram;
+pub(crate) use self::gram::Gram;
 use self::interior_point::InteriorPoint;
+use super::products::{combinations, scores};
 use super::{Certificate, Engine, Measure, Problem, Solution};
 use crate::Error;
 use crate::objective::outputs;
@@ -37,8 +37,11 @@ const ROUNDS: usize = 4;
 /// optimisation.
 const TALL: usize = 4;
 const MANY_ROWS: usize = 6000;
-/// Rows handled at once; a constant, so that sums are taken in the same order on every number of threads.
-const BLOCK: usize = 512;
+
+/// Whether there are so many rows for the columns that coordinate descent beats inner products of all rows.
+pub(super) fn is_tall(rows: usize, columns: usize) -> bool {
+    rows > MANY_ROWS.min(TALL * columns)
+}
 
 /// See the module.
 pub(super) struct HingeSvm;
@@ -51,6 +54,10 @@ struct Walker {
     /// Whether the interior-point method has taken over.
     interior: bool,
     bias: f64,
+    /// What weights and bias are to be multiplied by.
+    scale: f64,
+    /// The primal objective with that.
+    objective: f64,
     gap: f64,
     iterations: usize,
 }
@@ -58,6 +65,7 @@ struct Walker {
 /// What all classes share.
 struct Shared<'a> {
     features: ArrayView2<'a, f64>,
+    inner: Option<(&'a Gram, &'a [usize])>,
     /// For sequential minimal optimisation.
     gram: OnceLock<Gram>,
     /// The rows in f32 and their sums of squares, for coordinate descent.
@@ -80,7 +88,7 @@ impl Engine for HingeSvm {
     }
 
     fn fit_path(&self, problem: &Problem, cs: &[f64], done: &(dyn Fn() + Sync)) -> Result<Vec<Solution>, Error> {
-        let shared = Shared::new(problem.features, problem.head.tolerance);
+        let shared = Shared::new(problem);
         let outputs = outputs(problem.classes);
         let mut walkers: Vec<Walker> =
             (0..outputs).map(|output| Walker::new(OneAgainstRest::new(problem, output))).collect();
@@ -111,7 +119,17 @@ impl Walker {
     fn new(one: OneAgainstRest) -> Self {
         let (beta, residual) = (vec![0.0; one.sign.len()], one.sign.clone());
         let bias = one.best_bias(&residual);
-        Self { one, beta, residual, interior: false, bias, gap: f64::INFINITY, iterations: 0 }
+        Self {
+            one,
+            beta,
+            residual,
+            interior: false,
+            bias,
+            scale: 1.0,
+            objective: f64::INFINITY,
+            gap: f64::INFINITY,
+            iterations: 0,
+        }
     }
 
     /// Takes residuals, bias and gap from scores without bias that belong to β.
@@ -120,24 +138,32 @@ impl Walker {
             *residual = sign - score;
         }
         self.bias = self.one.best_bias(&self.residual);
-        self.gap = self.one.bounds(c, &self.beta, &self.residual, self.bias).gap();
+        let bounds = self.one.bounds(c, &self.beta, &self.residual, self.bias);
+        let (scale, bounds) = self.one.scaled(c, bounds, &self.residual, self.bias);
+        (self.scale, self.objective, self.gap) = (scale, bounds.primal, bounds.gap());
     }
 }
 
 impl<'a> Shared<'a> {
-    fn new(features: ArrayView2<'a, f64>, tolerance: f64) -> Self {
+    fn new(problem: &Problem<'a>) -> Self {
+        let (features, inner, tolerance) = (problem.features, problem.inner, problem.head.tolerance);
         let (n, r) = features.dim();
         // A row of a step costs about as much as ten multiply-adds of a matrix product.
         let steps = InteriorPoint::cost(n, r) / (10.0 * n as f64);
         let steps = 20 * n + steps as usize;
         let (gram, single, interior) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { features, gram, single, interior, steps, tolerance }
+        Self { features, inner, gram, single, interior, steps, tolerance }
     }
 
-    /// Whether there are so many rows for the columns that coordinate descent beats inner products of all rows.
     fn is_tall(&self) -> bool {
-        let (n, r) = self.features.dim();
-        n > MANY_ROWS.min(TALL * r)
+        is_tall(self.features.nrows(), self.features.ncols())
+    }
+
+    fn gram(&self) -> &Gram {
+        self.gram.get_or_init(|| match self.inner {
+            Some((all, rows)) => all.select(rows),
+            None => Gram::new(self.features),
+        })
     }
 
     /// All classes at one C; `None` if anything is not finite.
@@ -158,23 +184,27 @@ impl<'a> Shared<'a> {
                     c,
                     target,
                 );
+            } else if open.iter().any(|(_, walker)| !walker.interior) {
+                // Before the classes go their ways: one that waited for another inside its own parallel work would wait for ever.
+                self.gram();
             }
             open.par_iter_mut().for_each(|(_, walker)| self.advance(walker, c, target));
             let beta: Vec<&[f64]> = open.iter().map(|(_, walker)| &walker.beta[..]).collect();
             let (found, scores) = self.exact(&beta);
-            open.par_iter_mut().zip(scores.axis_iter(Axis(1)).into_par_iter()).for_each(|((_, walker), scores)| {
+            open.par_iter_mut().zip(scores.outer_iter().into_par_iter()).for_each(|((_, walker), scores)| {
                 walker.certify(c, scores);
             });
-            for ((index, _), found) in open.iter().zip(found.outer_iter()) {
-                weights.row_mut(*index).assign(&found);
+            for ((index, walker), found) in open.iter().zip(found.outer_iter()) {
+                weights.row_mut(*index).assign(&(&found * walker.scale));
             }
         }
         let gap = walkers.iter().map(|walker| walker.gap).fold(0.0, f64::max);
-        let bias: Array1<f64> = walkers.iter().map(|walker| walker.bias).collect();
+        let bias: Array1<f64> = walkers.iter().map(|walker| walker.scale * walker.bias).collect();
         let finite = gap.is_finite() && bias.iter().chain(&weights).all(|value| value.is_finite());
         finite.then(|| Solution {
             weights,
             bias,
+            objective: walkers.iter().map(|walker| walker.objective).sum(),
             certificate: Certificate::new(Measure::RelativeDualityGap, gap, self.tolerance),
             iterations: Some(walkers.iter().map(|walker| walker.iterations).sum()),
         })
@@ -206,14 +236,15 @@ impl<'a> Shared<'a> {
     fn advance(&self, walker: &mut Walker, c: f64, target: f64) {
         let Walker { one, beta, residual, interior, .. } = walker;
         if !*interior && !self.is_tall() {
-            let gram = self.gram.get_or_init(|| Gram::new(self.features));
+            let gram = self.gram();
             let (end, steps) = smo::run(gram, one, c, target, self.steps, beta, residual);
             walker.iterations += steps;
             *interior = end == smo::End::OutOfSteps;
         }
         if *interior {
             let bias = one.best_bias(residual);
-            if one.bounds(c, beta, residual, bias).gap() <= target {
+            let bounds = one.bounds(c, beta, residual, bias);
+            if one.scaled(c, bounds, residual, bias).1.gap() <= target {
                 return;
             }
             let method = self.interior.get_or_init(|| InteriorPoint::new(self.features));
@@ -223,25 +254,12 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// Weights Zᵀβ (classes × r) and their scores Z w (n × classes) for the β of several classes.
+    /// Weights Zᵀβ (classes × r) and their scores Z w (classes × n) for the β of several classes.
     fn exact(&self, beta: &[&[f64]]) -> (Array2<f64>, Array2<f64>) {
-        let (n, r) = self.features.dim();
+        let n = self.features.nrows();
         let beta = Array2::from_shape_fn((beta.len(), n), |(class, row)| beta[class][row]);
-        let parts: Vec<Array2<f64>> = self
-            .features
-            .axis_chunks_iter(Axis(0), BLOCK)
-            .into_par_iter()
-            .zip(beta.axis_chunks_iter(Axis(1), BLOCK))
-            .map(|(rows, beta)| beta.dot(&rows))
-            .collect();
-        let mut weights = Array2::zeros((beta.nrows(), r));
-        parts.iter().for_each(|part| weights += part);
-        let mut scores = Array2::zeros((n, beta.nrows()));
-        scores
-            .axis_chunks_iter_mut(Axis(0), BLOCK)
-            .into_par_iter()
-            .zip(self.features.axis_chunks_iter(Axis(0), BLOCK))
-            .for_each(|(mut scores, rows)| general_mat_mul(1.0, &rows, &weights.t(), 0.0, &mut scores));
+        let weights = combinations(self.features, beta.view());
+        let scores = scores(self.features, weights.view());
         (weights, scores)
     }
 }

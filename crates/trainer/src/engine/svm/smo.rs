@@ -1,7 +1,7 @@
 //! Sequential minimal optimisation: two multipliers at a time, chosen by second-order information (Fan, Chen and Lin 2005, "Working
 //! set selection using second order information for training support vector machines").
 
-use super::dual::OneAgainstRest;
+use super::dual::{CLOSE, OneAgainstRest};
 use super::gram::{BLOCK, Gram};
 
 /// Parts into which the steps are divided to see whether they will do.
@@ -108,7 +108,7 @@ impl<'a> Run<'a> {
     #[inline(always)]
     fn go<S: pulp::Simd>(&mut self, simd: S, target: f64, steps: usize) -> (End, usize) {
         let n = self.beta.len();
-        let interval = (n / 4).max(32);
+        let interval = (n / 16).max(32);
         let mut extremes = self.update(simd, 0, 0, 0.0);
         let stage = (steps / STAGES).max(interval);
         let (mut next_stage, mut stage_gap) = (stage, f64::INFINITY);
@@ -117,7 +117,12 @@ impl<'a> Run<'a> {
             if step % interval == 0 {
                 // Nearly the best bias once it matters, and much cheaper.
                 let bias = 0.5 * (highest + lowest);
-                let gap = self.one.bounds(self.c, self.beta, &self.residual.as_flattened()[..n], bias).gap();
+                let residual = &self.residual.as_flattened()[..n];
+                let bounds = self.one.bounds(self.c, self.beta, residual, bias);
+                let mut gap = bounds.gap();
+                if gap > target && highest - lowest < CLOSE {
+                    gap = self.one.scaled(self.c, bounds, residual, bias).1.gap();
+                }
                 if gap <= target {
                     return (End::Reached, step);
                 }

@@ -1,6 +1,6 @@
 //! The engine as a whole: optimality, limits, degenerate rows, threads.
 
-use ndarray::{array, concatenate};
+use ndarray::{Axis, array, concatenate};
 use proptest::prelude::*;
 
 use super::*;
@@ -48,7 +48,7 @@ fn certified_over_twelve_orders_of_c() {
 fn optimality_conditions() {
     let (x, labels) = inseparable(150, 2);
     let problem = problem(&x, &labels, ClassWeight::Balanced);
-    let shared = Shared::new(problem.features, DEFAULT_TOLERANCE);
+    let shared = Shared::new(&problem);
     for interior in [false, true] {
         for c in [0.01, 1.0, 100.0, 1e5] {
             let mut walkers = [Walker::new(OneAgainstRest::new(&problem, 0))];
@@ -77,7 +77,7 @@ fn optimality_conditions() {
 fn both_methods_find_the_same() {
     let (x, labels) = inseparable(150, 2);
     let problem = problem(&x, &labels, ClassWeight::None);
-    let shared = Shared::new(problem.features, DEFAULT_TOLERANCE);
+    let shared = Shared::new(&problem);
     for c in [1e-3, 0.1, 10.0] {
         let solve = |interior| {
             let mut walkers = [Walker::new(OneAgainstRest::new(&problem, 0))];
@@ -178,7 +178,7 @@ fn the_number_of_threads_changes_no_bit() {
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let shared = Shared::new(problem.features, DEFAULT_TOLERANCE);
+            let shared = Shared::new(&problem);
             let mut walkers: Vec<Walker> =
                 (0..3).map(|output| Walker::new(OneAgainstRest::new(&problem, output))).collect();
             let solutions: Vec<Array2<f64>> =
