@@ -15,6 +15,27 @@ import numpy as np
 import onnxruntime
 
 
+def calibrated(scores, calibration):
+    """Probabilities by the map in the head file, none without."""
+    if calibration is None:
+        return None
+    if calibration["method"] == "temperature":
+        logits = scores / calibration["temperature"]
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return (shares / shares.sum(axis=1, keepdims=True)).tolist()
+    two = scores.shape[1] == 2
+    columns = scores[:, 1:] - scores[:, :1] if two else scores
+    if calibration["method"] == "platt":
+        shares = 1 / (1 + np.exp(-(columns * calibration["slope"] + calibration["intercept"])))
+    else:
+        curves = zip(columns.T, calibration["curves"])
+        shares = np.stack([np.interp(column, curve["score"], curve["probability"]) for column, curve in curves], axis=1)
+    if two:
+        return np.hstack([1 - shares, shares]).tolist()
+    total = shares.sum(axis=1, keepdims=True)
+    return np.where(total > 0, shares / np.where(total > 0, total, 1), 1 / shares.shape[1]).tolist()
+
+
 def main():
     onnx, npz, vectors = sys.argv[1:]
     features = np.load(vectors)["X"].astype(np.float32)
@@ -24,6 +45,7 @@ def main():
     # The batch is of any size.
     one = dict(zip(names, session.run(None, {"features": features[:1]})))
     head = np.load(npz, allow_pickle=False)
+    scores = features.astype(np.float64) @ head["weight"].T + head["bias"]
     printed = {
         "shapes": {value.name: value.shape for value in session.get_inputs() + session.get_outputs()},
         "types": {value.name: value.type for value in session.get_inputs() + session.get_outputs()},
@@ -31,7 +53,8 @@ def main():
         "onnx": {name: values.tolist() for name, values in outputs.items()},
         "onnx_one_row": {name: values.tolist() for name, values in one.items()},
         "npz": {
-            "scores": (features.astype(np.float64) @ head["weight"].T + head["bias"]).tolist(),
+            "scores": scores.tolist(),
+            "probabilities": calibrated(scores, json.loads(head["calibration"].item())),
             "classes": head["classes"].tolist(),
             "kind": head["kind"].item(),
             "layer": head["layer"].item(),

@@ -44,15 +44,31 @@ fn assert_close(got: &Value, expected: &[f64], what: &str) {
     assert!(worst <= 1e-5, "{what}: {worst:e} off");
 }
 
+#[track_caller]
+fn assert_near(got: &Value, expected: &[f64], what: &str) {
+    let got = numbers(got);
+    assert_eq!(got.len(), expected.len(), "{what}");
+    let worst = got.iter().zip(expected).map(|(got, expected)| (got - expected).abs()).fold(0.0, f64::max);
+    assert!(worst <= 1e-6, "{what}: {worst:e} off");
+}
+
 #[test]
 fn onnx_runtime_and_numpy_agree_with_headstart() {
-    for (names, head) in
-        [(&["ant", "bee", "käfer ✓"][..], "logistic"), (&["no", "yes"], "logistic"), (&["ant", "bee", "fly"], "svm")]
-    {
-        let what = format!("{head}, {} classes", names.len());
+    let (two, three) = (&["no", "yes"][..], &["ant", "bee", "käfer ✓"][..]);
+    for (names, head, map) in [
+        (three, "logistic", "none"),
+        (two, "logistic", "none"),
+        (three, "svm", "none"),
+        (three, "logistic", "temperature"),
+        (two, "svm", "platt"),
+        (three, "svm", "platt"),
+        (two, "ridge", "isotonic"),
+        (three, "svm", "isotonic"),
+    ] {
+        let what = format!("{head}, {map}, {} classes", names.len());
         let dir = Dir::new();
         uncentred(&dir, names, 60);
-        dir.run(&format!("train x.h5 --head {head} --c 0.01 --cv 2 -o x.head"));
+        dir.run(&format!("train x.h5 --head {head} --c 0.01 --cv 2 --calibrate {map} -o x.head"));
         dir.run("export x.head -o out/x.onnx");
         dir.run("export x.head -o out/x.npz");
         let Some(mut command) = python("onnxruntime, numpy") else { return };
@@ -73,9 +89,13 @@ fn onnx_runtime_and_numpy_agree_with_headstart() {
         let (onnx, npz) = (&ran["onnx"], &ran["npz"]);
         assert_close(&onnx["scores"], &of("score"), &what);
         assert_close(&npz["scores"], &of("score"), &what);
-        assert_eq!(onnx["probabilities"].is_array(), head == "logistic");
-        if head == "logistic" {
-            assert_close(&onnx["probabilities"], &of("probability"), &what);
+        let has_probabilities = head == "logistic" || map != "none";
+        assert_eq!(onnx["probabilities"].is_array(), has_probabilities);
+        if has_probabilities {
+            assert_near(&onnx["probabilities"], &of("probability"), &what);
+        }
+        if map != "none" {
+            assert_near(&npz["probabilities"], &of("probability"), &what);
         }
         for (label, prediction) in onnx["label"].as_array().unwrap().iter().zip(predictions) {
             assert_eq!(prediction["guesses"][0]["class"], names[label.as_u64().unwrap() as usize]);

@@ -9,6 +9,7 @@ mod harness;
 mod hdf5_file;
 mod npz;
 
+mod calibration;
 mod errors;
 mod export;
 mod heads;

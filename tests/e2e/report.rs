@@ -146,4 +146,10 @@ fn many_classes_in_a_browser() {
     for (width, name) in [(1280, "classes-desktop"), (390, "classes-phone")] {
         browser.look(&dir, "r/index.html", width, name).is_sound(width);
     }
+    dir.run("train x.h5 --cv 2 --c-grid 1e-2:1:3 --calibrate auto -o x.head --report c");
+    for (width, name) in [(1280, "calibration-desktop"), (390, "calibration-phone")] {
+        let seen = browser.look(&dir, "c/index.html", width, name);
+        seen.is_sound(width);
+        assert_eq!(seen.measured["plots"], 4, "C, test rows, held-out rows before and after");
+    }
 }

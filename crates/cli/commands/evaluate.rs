@@ -86,7 +86,13 @@ pub fn print(metrics: &Metrics, rows: &str) {
         estimate(&metrics.balanced_accuracy)
     );
     if let Some(loss) = metrics.log_loss {
-        println!("log-loss {loss:.4} nats");
+        let more = match (metrics.expected_calibration_error, metrics.brier) {
+            (Some(error), Some(brier)) => {
+                format!(", Brier {brier:.4}, expected calibration error {:.1} %", 100.0 * error)
+            }
+            _ => String::new(),
+        };
+        println!("log-loss {loss:.4} nats{more}");
     }
     println!();
     table::print(

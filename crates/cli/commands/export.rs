@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 #[command(after_help = "\
 FILE.onnx is a graph that ONNX Runtime and others run: input features (N × width, f32, as they are in the cache), outputs
-scores (N × classes, f32), label (N, int64, index of the class) and, for logistic heads, probabilities. It computes in
-double inside. Classes, layer, weights and preprocessing are the JSON text of the metadata key headstart_head.
+scores (N × classes, f32), label (N, int64, index of the class) and, for logistic and calibrated heads, probabilities. It
+computes in double inside. Classes, layer, weights and preprocessing are the JSON text of the metadata key headstart_head.
 
 FILE.npz has the arrays weight (classes × width) and bias, with scores = X @ weight.T + bias, and the texts classes, kind,
-layer and provenance (JSON); numpy.load reads it as it is.
+layer, provenance (JSON) and calibration (JSON: the map from scores to probabilities, null without); numpy.load reads it as
+it is.
 
 Examples:
   headstart export heads/photos.head -o photos.onnx

@@ -3,7 +3,8 @@ use anyhow::Context;
 use headstart_cache::Cache;
 use headstart_scenarios::report;
 use headstart_trainer::{
-    HeadKind, ParamGuard, Part, Progress, Source, TrainParams, Validation, Vectors, evaluate, parse_c_grid, train,
+    CalibrationSummary, HeadKind, ParamGuard, Part, ProbabilityScores, Progress, Source, TrainParams, Validation,
+    Vectors, evaluate, parse_c_grid, train,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -16,10 +17,14 @@ Trained on the rows of the split `train` where there is one, else on every row t
 The head is then scored on `test` (else `val`), which chose nothing. A class without training rows is left out, with a
 warning, and so are its rows from the scores.
 
+With --calibrate every kind of head gives probabilities, and predicts the likeliest class. What is told of them before and
+after is of held-out rows, and “after” uses maps that were not fitted to the row they are scored on.
+
 Examples:
   headstart train features/photos.h5 --layer layer4 --head logistic -o heads/photos.head
   headstart train features/photos.h5 --layer layer2 --head svm --c-grid 1e-5:1e1:7 --class-weight balanced -o x.head
   headstart train features/photos.h5 --layer layer4 -o heads/photos.head --report reports/photos
+  headstart train features/photos.h5 --layer layer4 --head svm --calibrate auto -o heads/photos.head
   headstart train features/photos.h5 --head svm --c 0.01 --split train:val -o x.head
   headstart train features/photos.h5 --head svm --c 0.01 --cv none -o x.head")]
 pub struct Args {
@@ -34,6 +39,10 @@ pub struct Args {
     /// logistic, svm or ridge.
     #[arg(long = "head", value_name = "logistic|svm|ridge", default_value = "logistic")]
     kind: String,
+    /// Turn scores into calibrated probabilities: platt, isotonic, temperature, or auto (temperature for logistic heads, platt
+    /// for others). Fitted to the rows that the folds of the best C held out.
+    #[arg(long = "calibrate", value_name = "none|platt|isotonic|temperature|auto", default_value = "none")]
+    calibrate_text: String,
     /// One C, instead of a grid.
     #[arg(long, value_name = "C", conflicts_with = "c_grid")]
     c: Option<f64>,
@@ -101,6 +110,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         .validation(validation)
         .standardize(args.head.standardize)
         .seed(args.head.seed)
+        .calibration(super::parse(&args.calibrate_text)?)
+        .keep_held_out(args.report.is_some())
         .check()
         .map_err(super::usage)?;
     args.report.as_deref().map(report::make_folder).transpose()?;
@@ -213,13 +224,19 @@ fn print(shown: &Shown) {
             ),
         }
     }
+    if let Some(calibration) = &training.calibration {
+        print_calibration(calibration);
+    }
     match (&shown.test, &outcome.selection) {
         (Some(test), _) => {
             super::evaluate::print(test, &format!("split {}", shown.test_rows.unwrap_or_default()));
         }
         (None, Some(selection)) => {
             let rows = shown.chosen_on.map_or("out-of-fold".into(), |split| format!("split {split}, which chose C"));
-            super::evaluate::print(&selection.out_of_fold, &rows);
+            match &outcome.calibrated_out_of_fold {
+                Some(calibrated) => super::evaluate::print(calibrated, &format!("{rows}, calibrated")),
+                None => super::evaluate::print(&selection.out_of_fold, &rows),
+            }
         }
         (None, None) => super::evaluate::print(&outcome.training_metrics, "training (says nothing about new images)"),
     }
@@ -235,4 +252,24 @@ fn print(shown: &Shown) {
     if let Some(page) = &shown.report {
         println!("wrote the report {}", page.display());
     }
+}
+
+/// What the calibration was fitted to and what it brought.
+fn print_calibration(calibration: &CalibrationSummary) {
+    let change = |of: &dyn Fn(&ProbabilityScores) -> String| {
+        let text = |scores: &Option<ProbabilityScores>| scores.as_ref().map_or_else(|| "–".into(), of);
+        match calibration.before {
+            Some(_) => format!("{} → {}", text(&calibration.before), text(&calibration.after)),
+            None => text(&calibration.after),
+        }
+    };
+    println!(
+        "calibrated by {} on {} held-out rows: expected calibration error {}, log-loss {}, Brier {}{}",
+        calibration.method.name(),
+        calibration.n,
+        change(&|scores| format!("{:.1} %", 100.0 * scores.expected_calibration_error)),
+        change(&|scores| format!("{:.4}", scores.log_loss)),
+        change(&|scores| format!("{:.4}", scores.brier)),
+        if calibration.after.is_some() { " (after: each row by a map that had not seen it)" } else { "" }
+    );
 }

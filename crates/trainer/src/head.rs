@@ -6,10 +6,11 @@ use headstart_cache::Provenance;
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
+use crate::calibration::{CalibrationSummary, ProbabilityScores};
+use crate::classifier::Model;
 use crate::engine::Certificate;
 use crate::interval::Estimate;
-use crate::metrics::{Metrics, argmax_rows, log_losses};
-use crate::model::LinearModel;
+use crate::metrics::Metrics;
 use crate::params::ClassWeight;
 use crate::selection::Scheme;
 use crate::{Error, samples};
@@ -18,7 +19,7 @@ use crate::{Error, samples};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Head {
     /// The model itself; its methods are the head's (a head derefs to it).
-    pub model: LinearModel,
+    pub model: Model,
     /// What vectors it takes.
     pub source: Source,
     /// How it was trained.
@@ -26,9 +27,9 @@ pub struct Head {
 }
 
 impl Deref for Head {
-    type Target = LinearModel;
+    type Target = Model;
 
-    fn deref(&self) -> &LinearModel {
+    fn deref(&self) -> &Model {
         &self.model
     }
 }
@@ -75,6 +76,9 @@ pub struct TrainingSummary {
     pub objective: f64,
     /// How close to the optimum the weights are.
     pub certificate: Certificate,
+    /// How the probabilities were calibrated; none if they were not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub calibration: Option<CalibrationSummary>,
 }
 
 /// Scores a model (or a [`Head`]) on labelled raw features.
@@ -82,8 +86,8 @@ pub struct TrainingSummary {
 /// Each row is scored as it is; leave augmented views out before.
 ///
 /// # Errors
-/// [`Error::NoRows`], labels that do not fit the model's classes, and those of [`LinearModel::decision`].
-pub fn evaluate(model: &LinearModel, features: ArrayView2<f32>, labels: &[usize]) -> Result<Metrics, Error> {
+/// [`Error::NoRows`], labels that do not fit the model's classes, and those of [`Model::decision`].
+pub fn evaluate(model: &Model, features: ArrayView2<f32>, labels: &[usize]) -> Result<Metrics, Error> {
     if features.nrows() == 0 {
         return Err(Error::NoRows);
     }
@@ -91,7 +95,16 @@ pub fn evaluate(model: &LinearModel, features: ArrayView2<f32>, labels: &[usize]
         return Err(Error::Length { what: "the labels array", got: labels.len(), rows: features.nrows() });
     }
     samples::check_labels(labels, model.classes().len())?;
-    let scores = model.decision(features)?;
-    let losses = model.kind().is_probabilistic().then(|| log_losses(scores.view(), labels));
-    Ok(Metrics::new(model.classes(), labels, &argmax_rows(scores.view()), losses.as_deref()))
+    let verdicts = model.verdicts(features)?;
+    let losses = model.log_losses(&verdicts, labels);
+    let metrics = Metrics::new(model.classes(), labels, &verdicts.predicted, losses.as_deref());
+    Ok(match verdicts.probabilities.as_ref().zip(losses) {
+        None => metrics,
+        Some((probabilities, losses)) => metrics.with_probabilities(ProbabilityScores::new(
+            probabilities.view(),
+            &verdicts.predicted,
+            &losses,
+            labels,
+        )),
+    })
 }

@@ -1,13 +1,25 @@
 //! The head file: safetensors, so that nothing in it can execute and any language can read it.
 //!
 //! Two tensors, `weight` (F64, k × d) and `bias` (F64, k): scores are `weight · x + bias` on raw features, the largest wins; for
-//! logistic heads their softmax is the probabilities. In the `__metadata__` map one key, `headstart_head`, holds a JSON text:
+//! logistic heads their softmax is the probabilities, unless there is a calibration. In the `__metadata__` map one key, `headstart_head`, holds a JSON text:
 //!
 //! ```json
 //! {"format": "headstart-head", "format_version": 1, "kind": "logistic", "classes": ["no", "yes"], "c": 0.01,
 //!  "source": {"layer": "layer4:gap", "pool": "gap", "provenance": { … as in the cache … }},
 //!  "training": { … see TrainingSummary … }}
 //! ```
+//!
+//! A calibrated head has one field more, and is of format version 2, since a reader that knows nothing of it would give other
+//! probabilities:
+//!
+//! ```json
+//! "calibration": {"method": "temperature", "temperature": 1.2}
+//! "calibration": {"method": "platt", "slope": [2.1, …], "intercept": [0.3, …]}
+//! "calibration": {"method": "isotonic", "curves": [{"score": [-1.0, …], "probability": [0.0, …]}, …]}
+//! ```
+//!
+//! Temperature: softmax(scores / temperature). Others have one map for each class, applied to its score (for two classes one map
+//! to the probability of the second, applied to its score less that of the first); their results are divided by their sum.
 //!
 //! One key and no times in it: the same training writes the same bytes.
 
@@ -21,13 +33,16 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::calibration::Calibration;
+use crate::classifier::{Model, Rule};
 use crate::head::{Head, Source, TrainingSummary};
 use crate::model::LinearModel;
 use crate::params::HeadKind;
 use crate::part_file::PartFile;
 
-/// Version of the format above; raised when an older reader would misread a newer file.
-pub const HEAD_FORMAT_VERSION: u32 = 1;
+/// Newest version of the format above; raised when an older reader would misread a newer file. Heads that older readers
+/// understand are still written as version 1.
+pub const HEAD_FORMAT_VERSION: u32 = 2;
 
 /// The one key of `__metadata__`.
 pub(crate) const DESCRIPTION_KEY: &str = "headstart_head";
@@ -49,6 +64,8 @@ struct Description {
     kind: HeadKind,
     classes: Vec<String>,
     c: f64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    calibration: Option<Calibration>,
     source: Source,
     training: TrainingSummary,
 }
@@ -83,12 +100,13 @@ impl Head {
         let text = self.description()?;
         let bytes_of =
             |values: &mut dyn Iterator<Item = &f64>| values.flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-        let weight = bytes_of(&mut self.model.weights().iter());
-        let bias = bytes_of(&mut self.model.bias().iter());
+        let Rule::Linear(linear) = self.model.rule();
+        let weight = bytes_of(&mut linear.weights().iter());
+        let bias = bytes_of(&mut linear.bias().iter());
         let view = |shape: &[usize], bytes| TensorView::new(Dtype::F64, shape.to_vec(), bytes);
         let tensors = [
-            ("weight", view(self.model.weights().shape(), &weight).map_err(|error| failed(error.to_string()))?),
-            ("bias", view(self.model.bias().shape(), &bias).map_err(|error| failed(error.to_string()))?),
+            ("weight", view(linear.weights().shape(), &weight).map_err(|error| failed(error.to_string()))?),
+            ("bias", view(linear.bias().shape(), &bias).map_err(|error| failed(error.to_string()))?),
         ];
         safetensors::serialize(tensors, Some(HashMap::from([(DESCRIPTION_KEY.to_owned(), text)])))
             .map_err(|error| failed(error.to_string()))
@@ -101,10 +119,11 @@ impl Head {
     pub(crate) fn description(&self) -> Result<String, Error> {
         let description = Description {
             format: FORMAT.into(),
-            format_version: HEAD_FORMAT_VERSION,
+            format_version: if self.model.calibration().is_some() { HEAD_FORMAT_VERSION } else { 1 },
             kind: self.model.kind(),
             classes: self.model.classes().to_vec(),
             c: self.model.c(),
+            calibration: self.model.calibration().cloned(),
             source: self.source.clone(),
             training: self.training.clone(),
         };
@@ -131,9 +150,9 @@ impl Head {
         if identity.format != FORMAT {
             return Err(format!("format: '{}' instead of '{FORMAT}'", identity.format));
         }
-        if identity.format_version != HEAD_FORMAT_VERSION {
+        if !(1..=HEAD_FORMAT_VERSION).contains(&identity.format_version) {
             return Err(format!(
-                "format_version: {}, but this headstart reads {HEAD_FORMAT_VERSION}; use the version that wrote it or train again",
+                "format_version: {}, but this headstart reads 1 to {HEAD_FORMAT_VERSION}; use the version that wrote it or train again",
                 identity.format_version
             ));
         }
@@ -144,8 +163,9 @@ impl Head {
         let weights =
             Array2::from_shape_vec((shape[0], shape[1]), weight).map_err(|error| format!("weight: {error}"))?;
         let (_, bias) = tensor(&tensors, "bias", 1)?;
-        let Description { kind, classes, c, source, training, .. } = description;
-        let model = LinearModel::new(kind, classes, weights, Array1::from(bias), c)?;
+        let Description { kind, classes, c, calibration, source, training, .. } = description;
+        let model =
+            Model::from(LinearModel::new(kind, classes, weights, Array1::from(bias), c)?).calibrated(calibration)?;
         if training.class_counts.len() != model.classes().len() {
             return Err(format!(
                 "training.class_counts: {} entries for {} classes",

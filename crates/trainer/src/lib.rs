@@ -8,6 +8,8 @@
 //!
 //! Nothing here knows images or libtorch, and the same arguments give the same bits on any number of threads.
 
+mod calibration;
+mod classifier;
 mod eigen;
 mod engine;
 mod error;
@@ -22,6 +24,7 @@ mod metrics;
 mod model;
 mod objective;
 mod origin;
+mod out_of_fold;
 mod params;
 mod part_file;
 mod prepared;
@@ -32,6 +35,10 @@ mod selection;
 mod train;
 mod vectors;
 
+pub use calibration::{
+    Calibration, CalibrationChoice, CalibrationMethod, CalibrationSummary, Curve, ECE_BINS, ProbabilityScores,
+};
+pub use classifier::{Model, Rule, Verdicts};
 pub use engine::{Certificate, Engine, Measure, Problem, Solution, engine};
 pub use error::Error;
 pub use export::ExportFormat;
@@ -44,12 +51,13 @@ pub use linfa::ParamGuard;
 pub use metrics::{ClassMetrics, Metrics};
 pub use model::LinearModel;
 pub use objective::objective;
+pub use out_of_fold::HeldOutVerdicts;
 pub use params::{
-    ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, SvmLoss, TrainParams, TrainValidParams,
-    Validation,
+    ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, HeldOutUse, SvmLoss, TrainParams,
+    TrainValidParams, Validation,
 };
 pub use part_file::PartFile;
-pub use prepared::{FitReport, Fitted, Prepared};
+pub use prepared::{FitReport, Fitted, HeldOut, Prepared};
 pub use samples::Samples;
 pub use selection::{CrossValidation, GridPoint, Scheme};
 pub use train::{Outcome, Progress, Seconds, train, train_prepared};

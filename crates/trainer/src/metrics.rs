@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+use crate::calibration::ProbabilityScores;
 use crate::interval::{Estimate, mean_of_proportions, wilson};
 
 /// How good predictions are; everything with the number of rows it rests on.
@@ -17,6 +18,12 @@ pub struct Metrics {
     /// Mean negative log-likelihood of the true class in nats, for heads with probabilities.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub log_loss: Option<f64>,
+    /// Expected calibration error, for heads with probabilities; see [`ProbabilityScores`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expected_calibration_error: Option<f64>,
+    /// Brier score over all classes, 0 to 2, for heads with probabilities.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub brier: Option<f64>,
     /// One entry per class, in the order of the head.
     pub per_class: Vec<ClassMetrics>,
     /// `confusion[t][p]`: rows of class `t` predicted as class `p`.
@@ -81,8 +88,19 @@ impl Metrics {
             log_loss: log_losses
                 .filter(|losses| !losses.is_empty())
                 .map(|losses| losses.iter().sum::<f64>() / losses.len() as f64),
+            expected_calibration_error: None,
+            brier: None,
             per_class,
             confusion,
+        }
+    }
+
+    /// The same with what the probabilities are worth.
+    pub(crate) fn with_probabilities(self, scores: Option<ProbabilityScores>) -> Self {
+        Self {
+            expected_calibration_error: scores.map(|scores| scores.expected_calibration_error),
+            brier: scores.map(|scores| scores.brier),
+            ..self
         }
     }
 }

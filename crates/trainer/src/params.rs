@@ -4,6 +4,7 @@ use linfa::ParamGuard;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::calibration::{CalibrationChoice, CalibrationMethod};
 
 /// What kind of classifier the head is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -268,6 +269,16 @@ pub struct TrainValidParams {
     validation: Validation,
     standardize: bool,
     seed: u64,
+    held_out: HeldOutUse,
+}
+
+/// What the scores of held-out rows are for; without a use they are not made, for they take another fit on each fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HeldOutUse {
+    /// The map to probabilities that is fitted to them.
+    pub calibration: CalibrationChoice,
+    /// Whether they are handed out, row by row, for reports.
+    pub keep: bool,
 }
 
 impl TrainParams {
@@ -279,6 +290,7 @@ impl TrainParams {
             validation: Validation::KFold(5),
             standardize: false,
             seed: 0,
+            held_out: HeldOutUse::default(),
         })
     }
 
@@ -309,6 +321,18 @@ impl TrainParams {
         self.0.seed = seed;
         self
     }
+
+    /// The map to probabilities that is fitted to the scores of held-out rows.
+    pub fn calibration(mut self, calibration: CalibrationChoice) -> Self {
+        self.0.held_out.calibration = calibration;
+        self
+    }
+
+    /// Whether the scores of held-out rows, if there are any, are handed out with the outcome.
+    pub fn keep_held_out(mut self, keep: bool) -> Self {
+        self.0.held_out.keep = keep;
+        self
+    }
 }
 
 impl TrainValidParams {
@@ -336,6 +360,11 @@ impl TrainValidParams {
     pub fn seed(&self) -> u64 {
         self.seed
     }
+
+    /// What the scores of held-out rows are for.
+    pub fn held_out(&self) -> &HeldOutUse {
+        &self.held_out
+    }
 }
 
 /// Refuses values of C that are not positive and finite, and an empty list.
@@ -361,7 +390,19 @@ impl TrainValidParams {
                 wanted: "choosing among several needs --cv or --split",
             });
         }
+        if let (Validation::None, Some(method)) = (&self.validation, self.held_out.calibration.method(self.head.kind)) {
+            return Err(no_held_out_rows(method));
+        }
         self.head.verify()
+    }
+}
+
+/// Why a head cannot be calibrated without validation.
+pub(crate) fn no_held_out_rows(method: CalibrationMethod) -> Error {
+    Error::Parameter {
+        name: "--calibrate",
+        value: format!("{} without validation", method.name()),
+        wanted: "probabilities are fitted to rows that were held out; use --cv or --split",
     }
 }
 
@@ -415,6 +456,11 @@ mod tests {
         assert!(head.check().is_ok());
         head.engine = EngineChoice::Linfa;
         assert!(message(TrainParams::new(head)).contains("linfa-logistic"));
+        let calibrated = logistic.clone().calibration(CalibrationChoice::Auto);
+        assert!(calibrated.clone().check().is_ok());
+        let message = message(calibrated.validation(Validation::None));
+        assert!(message.contains("--calibrate is temperature without validation"), "{message}");
+        assert!("beta".parse::<CalibrationChoice>().unwrap_err().to_string().contains("platt, isotonic"));
         assert!("forest".parse::<HeadKind>().unwrap_err().to_string().contains("logistic, svm or ridge"));
         assert!("fast".parse::<EngineChoice>().unwrap_err().to_string().contains("default or linfa"));
     }

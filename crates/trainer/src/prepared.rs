@@ -1,5 +1,9 @@
 //! A training set made ready once and used for any number of heads: folds, reduction, then as many fits as wanted.
 
+mod held_out;
+
+pub use held_out::HeldOut;
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -8,6 +12,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
 use crate::Error;
+use crate::classifier::Model;
 use crate::engine::{Gram, Problem, Solution, engine, wants_inner_products};
 use crate::folds::stratified_folds;
 use crate::metrics::{Metrics, argmax_rows, log_losses};
@@ -36,7 +41,7 @@ pub struct FitReport {
 #[derive(Debug, Clone)]
 pub struct Fitted {
     /// Acts on raw features.
-    pub model: LinearModel,
+    pub model: Model,
     /// How the fit went.
     pub report: FitReport,
 }
@@ -187,6 +192,11 @@ impl<'a> Prepared<'a> {
         self.standardize
     }
 
+    /// Class names, in the order of the labels.
+    pub fn classes(&self) -> &[String] {
+        self.samples.classes
+    }
+
     /// Training rows of each class.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.samples.classes.len()];
@@ -271,14 +281,14 @@ impl<'a> Prepared<'a> {
             iterations: solution.iterations,
             seconds: started.elapsed().as_secs_f64(),
         };
-        Ok(Fitted { model, report })
+        Ok(Fitted { model: model.into(), report })
     }
 
     /// Scores a model on the training rows.
     ///
     /// # Errors
-    /// As [`LinearModel::decision`].
-    pub fn training_metrics(&self, model: &LinearModel) -> Result<Metrics, Error> {
+    /// As [`Model::decision`].
+    pub fn training_metrics(&self, model: &Model) -> Result<Metrics, Error> {
         let scored: Vec<usize> = self.train.iter().copied().filter(|&row| self.samples.is_scored(row)).collect();
         let rows = self.samples.features.select(Axis(0), &scored);
         crate::head::evaluate(model, rows.view(), &self.labels(&scored))
@@ -302,6 +312,12 @@ impl<'a> Prepared<'a> {
     ) -> Problem<'p> {
         let classes = self.samples.classes.len();
         Problem { features, labels, classes, weights, head: *head, orthogonal, inner: None }
+    }
+
+    /// Inner products of a fold's training rows, where they are those of all training rows.
+    fn inner_products(&self, fold: usize, design: &Design) -> Option<(&Gram, &[usize])> {
+        let shared = std::ptr::eq(design, &self.full) && self.scheme == Scheme::KFold;
+        self.inner.as_ref().filter(|_| shared).map(|all| (all, &self.splits[fold].train[..]))
     }
 
     fn fold_data(&self, fold: usize) -> Result<FoldData<'_>, Error> {
@@ -341,9 +357,7 @@ impl<'a> Prepared<'a> {
         let (train_labels, test_labels) = (self.labels(&self.splits[fold].train), self.labels(&self.splits[fold].test));
         let train_weights = self.weights(&self.splits[fold].train);
         let mut problem = self.problem(train, &train_labels, train_weights.as_deref(), head, design.is_orthogonal());
-        if std::ptr::eq(design, &self.full) && self.scheme == Scheme::KFold {
-            problem.inner = self.inner.as_ref().map(|all| (all, &self.splits[fold].train[..]));
-        }
+        problem.inner = self.inner_products(fold, design);
         let inner: Vec<f64> = cs.iter().map(|&c| design.solver_c(c)).collect();
         let solutions = engine(head).fit_path(&problem, &inner, done)?;
         let score = |solution: Solution| {

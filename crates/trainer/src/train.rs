@@ -3,11 +3,12 @@
 use serde::Serialize;
 
 use crate::Error;
+use crate::classifier::Model;
 use crate::engine::engine;
 use crate::head::{Head, Source, TrainingSummary};
 use crate::metrics::Metrics;
-use crate::model::LinearModel;
-use crate::params::{HeadParams, TrainValidParams, check_cs};
+use crate::out_of_fold::{HeldOutVerdicts, OutOfFold};
+use crate::params::{HeadParams, HeldOutUse, TrainValidParams, check_cs};
 use crate::prepared::{Counter, FitReport, Prepared};
 use crate::samples::Samples;
 use crate::selection::CrossValidation;
@@ -44,11 +45,17 @@ pub struct Seconds {
 pub struct Outcome {
     /// The model; [`Self::into_head`] makes a head of it.
     #[serde(skip)]
-    pub model: LinearModel,
+    pub model: Model,
     /// What the head will say about its training.
     pub training: TrainingSummary,
     /// Every C tried; absent without validation.
     pub selection: Option<CrossValidation>,
+    /// Scores on the held-out rows after calibration, each row by a map that had not seen it; absent without calibration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibrated_out_of_fold: Option<Metrics>,
+    /// What was said of every held-out row, if that was asked for and there are any.
+    #[serde(skip)]
+    pub held_out: Option<HeldOutVerdicts>,
     /// The final fit on all training rows.
     pub refit: FitReport,
     /// Scores on the training rows themselves: says how far the model can fit, not how good it is.
@@ -78,7 +85,7 @@ pub fn train(
     progress(Progress::Preparing);
     let prepared = Prepared::new(samples, params.validation(), params.standardize(), params.seed())?
         .for_heads(std::slice::from_ref(params.head()))?;
-    train_prepared(&prepared, params.head(), params.cs(), progress)
+    train_with(&prepared, params.head(), params.cs(), params.held_out(), progress)
 }
 
 /// [`train()`] on samples made ready before, for several heads on one layer.
@@ -91,6 +98,16 @@ pub fn train_prepared(
     cs: &[f64],
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, Error> {
+    train_with(prepared, head, cs, &HeldOutUse::default(), progress)
+}
+
+fn train_with(
+    prepared: &Prepared,
+    head: &HeadParams,
+    cs: &[f64],
+    held_out: &HeldOutUse,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Outcome, Error> {
     check_cs(cs)?;
     let report = |done, total| progress(Progress::Grid { done, total });
     let counter = Counter::new(cs.len() * prepared.folds(), &report);
@@ -101,16 +118,23 @@ pub fn train_prepared(
     };
     let c = selection.as_ref().map_or(cs[0], |selection| selection.best().c);
     progress(Progress::Refit);
+    let out_of_fold = OutOfFold::new(prepared, head, c, held_out)?;
     let fitted = prepared.fit(head, c)?;
+    let model = fitted.model.calibrated(out_of_fold.calibration).map_err(|reason| Error::Solver {
+        engine: engine(head).name(),
+        c,
+        reason,
+    })?;
 
     let mut warnings = selection.as_ref().map(CrossValidation::warnings).unwrap_or_default();
+    warnings.extend(out_of_fold.warning);
     if !fitted.report.certificate.converged {
         warnings.push(format!(
             "the final fit at C = {c} did not converge: {:?} {:.1e}",
             fitted.report.certificate.measure, fitted.report.certificate.value
         ));
     }
-    let training_metrics = prepared.training_metrics(&fitted.model)?;
+    let training_metrics = prepared.training_metrics(&model)?;
     let training = TrainingSummary {
         tool_version: env!("CARGO_PKG_VERSION").into(),
         engine: engine(head).name().into(),
@@ -126,11 +150,22 @@ pub fn train_prepared(
         cv_accuracy: selection.as_ref().map(|selection| selection.out_of_fold.accuracy.clone()),
         objective: fitted.report.objective,
         certificate: fitted.report.certificate.clone(),
+        calibration: out_of_fold.summary,
     };
     let seconds = Seconds {
         reduction: prepared.seconds(),
         grid: selection.as_ref().map_or(0.0, |selection| selection.seconds),
         refit: fitted.report.seconds,
     };
-    Ok(Outcome { model: fitted.model, training, selection, refit: fitted.report, training_metrics, seconds, warnings })
+    Ok(Outcome {
+        model,
+        training,
+        selection,
+        calibrated_out_of_fold: out_of_fold.metrics,
+        held_out: out_of_fold.verdicts,
+        refit: fitted.report,
+        training_metrics,
+        seconds,
+        warnings,
+    })
 }

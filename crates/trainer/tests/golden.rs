@@ -90,7 +90,7 @@ fn compare(name: &str) {
             assert!(fitted.report.certificate.converged, "{place}: {:?}", fitted.report.certificate);
             // What the head does to raw features is what the solver reported in its own coordinates, and what scikit-learn
             // reached.
-            let raw = objective(&fitted.model, train_x.view(), &train_y, &head).unwrap();
+            let raw = objective(fitted.model.linear().unwrap(), train_x.view(), &train_y, &head).unwrap();
             let off = (fitted.report.objective / point.objective - 1.0).abs();
             assert!((raw / fitted.report.objective - 1.0).abs() < 1e-6, "{place}: {raw} {}", fitted.report.objective);
             assert!(off < 1e-4, "{place}: {} instead of {}, {off:.1e} off", fitted.report.objective, point.objective);

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use headstart_cache::{Augmentation, FORMAT_VERSION, Preprocessing, Provenance, Resize, WeightsId};
-use headstart_trainer::{Error, Head, HeadKind, ParamGuard, Samples, Source, TrainParams, Validation, train};
+use headstart_trainer::{
+    CalibrationChoice, CalibrationMethod, Error, Head, HeadKind, ParamGuard, Samples, Source, TrainParams, Validation,
+    train,
+};
 use ndarray::Array2;
 use proptest::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -31,6 +34,10 @@ fn provenance() -> Provenance {
 }
 
 fn head(kind: HeadKind, classes: usize, columns: usize, seed: u64) -> Head {
+    calibrated(kind, CalibrationChoice::None, classes, columns, seed)
+}
+
+fn calibrated(kind: HeadKind, calibration: CalibrationChoice, classes: usize, columns: usize, seed: u64) -> Head {
     let x = Array2::from_shape_fn((12, columns), |(row, column)| {
         ((row * 31 + column * 17 + seed as usize * 7) % 23) as f32 / 3.0 + (row % classes * (column % 3)) as f32
     });
@@ -39,13 +46,14 @@ fn head(kind: HeadKind, classes: usize, columns: usize, seed: u64) -> Head {
     let groups: Vec<usize> = (0..12).collect();
     let samples =
         Samples { features: x.view(), labels: &y, groups: &groups, classes: &names, scored: None, weights: None };
-    let params = TrainParams::new(kind).cs([0.03]).seed(seed).validation(Validation::KFold(2)).check().unwrap();
+    let params = TrainParams::new(kind).cs([0.03]).seed(seed).validation(Validation::KFold(2));
+    let params = params.calibration(calibration).check().unwrap();
     let source = Source { layer: "layer4:gap".into(), pool: "gap".into(), provenance: Some(provenance()) };
     train(samples, &params, &|_| ()).unwrap().into_head(source)
 }
 
 /// The bytes of a head file whose JSON text went through `edit`.
-fn with_text(head: &Head, edit: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
+fn with_text(head: &Head, mut edit: impl FnMut(&mut serde_json::Value)) -> Vec<u8> {
     let bytes = head.to_bytes().unwrap();
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
     let mut text = serde_json::from_str(&header.metadata().as_ref().unwrap()["headstart_head"]).unwrap();
@@ -120,8 +128,8 @@ fn every_field_is_checked() {
     let head = head(HeadKind::Svm, 3, 4, 2);
     let text = |edit: &dyn Fn(&mut serde_json::Value)| reason(&with_text(&head, edit));
     assert!(text(&|json| json["format"] = "other".into()).contains("format: 'other'"));
-    let newer = text(&|json| json["format_version"] = 2.into());
-    assert!(newer.contains("format_version: 2") && newer.contains("reads 1"), "{newer}");
+    let newer = text(&|json| json["format_version"] = 3.into());
+    assert!(newer.contains("format_version: 3") && newer.contains("reads 1 to 2"), "{newer}");
     assert!(text(&|json| json["kind"] = "forest".into()).contains("forest"));
     assert!(
         text(&|json| json["classes"] = serde_json::json!(["a", "b"])).contains("weight: shape [3, 4] for 2 classes")
@@ -138,6 +146,29 @@ fn every_field_is_checked() {
     assert!(reason(&with_tensors(&head, (Dtype::F32, vec![3, 4]), vec![0.0; 3])).contains("dtype F32"));
     assert!(reason(&with_tensors(&head, (Dtype::F64, vec![3, 4]), vec![0.0; 2])).contains("bias: 2 values"));
     assert!(reason(&with_tensors(&head, (Dtype::F64, vec![3, 4]), vec![f64::NAN; 3])).contains("finite"));
+}
+
+#[test]
+fn a_calibrated_head_is_of_a_version_that_older_readers_refuse() {
+    let version = |head: &Head| {
+        let mut version = serde_json::Value::Null;
+        with_text(head, |json| version = json["format_version"].clone());
+        version
+    };
+    let head = head(HeadKind::Svm, 3, 4, 2);
+    assert_eq!(version(&head), 1);
+    for method in [CalibrationMethod::Platt, CalibrationMethod::Isotonic, CalibrationMethod::Temperature] {
+        let head = calibrated(HeadKind::Svm, CalibrationChoice::Method(method), 3, 4, 2);
+        assert_eq!(version(&head), 2);
+        let bytes = head.to_bytes().unwrap();
+        let back = Head::from_bytes(&bytes).unwrap();
+        assert_eq!((&back, back.calibration().unwrap().method()), (&head, method));
+        assert_eq!(back.to_bytes().unwrap(), bytes);
+    }
+    let head = calibrated(HeadKind::Svm, CalibrationChoice::Auto, 3, 4, 2);
+    let text = |edit: &dyn Fn(&mut serde_json::Value)| reason(&with_text(&head, edit));
+    assert!(text(&|json| json["calibration"]["slope"] = serde_json::json!([1])).contains("1 outputs for 3 classes"));
+    assert!(text(&|json| json["calibration"]["method"] = "beta".into()).contains("beta"));
 }
 
 #[test]

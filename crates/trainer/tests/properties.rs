@@ -1,8 +1,8 @@
 //! What must hold for heads on any data: symmetries of the problem, determinism, honest validation.
 
 use headstart_trainer::{
-    Error, Fitted, HeadKind, LinearModel, ParamGuard, Prepared, Samples, Scheme, TrainParams, Validation, evaluate,
-    train,
+    CalibrationChoice, CalibrationMethod, Error, Fitted, HeadKind, Model, ParamGuard, Prepared, Samples, Scheme,
+    TrainParams, Validation, evaluate, train,
 };
 use ndarray::{Array2, Axis, concatenate};
 use proptest::prelude::*;
@@ -128,18 +128,26 @@ fn a_small_c_leaves_the_class_frequencies_and_a_large_one_separates() {
 }
 
 /// Everything that comes out, in bits.
-fn fingerprint(threads: usize, kind: HeadKind, columns: usize, standardize: bool) -> (LinearModel, String) {
+fn fingerprint(threads: usize, kind: HeadKind, columns: usize, standardize: bool) -> (Model, String) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
         let (x, y) = clusters(90, columns, 3, 2);
         let (classes, groups) = (names(3), (0..90).collect::<Vec<_>>());
         let samples =
             Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
-        let params = TrainParams::new(kind).cs([0.001, 0.1, 100.0]).standardize(standardize).seed(3).check().unwrap();
+        // One of each map.
+        let method = match kind {
+            HeadKind::Logistic => CalibrationMethod::Temperature,
+            HeadKind::Svm => CalibrationMethod::Platt,
+            _ => CalibrationMethod::Isotonic,
+        };
+        let params = TrainParams::new(kind).cs([0.001, 0.1, 100.0]).standardize(standardize).seed(3);
+        let params = params.calibration(CalibrationChoice::Method(method)).keep_held_out(true).check().unwrap();
         let outcome = train(samples, &params, &|_| ()).unwrap();
         let mut selection = outcome.selection.unwrap();
         selection.seconds = 0.0;
-        (outcome.model, serde_json::to_string(&(selection, outcome.training)).unwrap())
+        let told = format!("{:?}", outcome.held_out.unwrap());
+        (outcome.model, serde_json::to_string(&(selection, outcome.training)).unwrap() + &told)
     })
 }
 
@@ -151,6 +159,80 @@ fn the_number_of_threads_changes_no_bit() {
             assert_eq!(one, fingerprint(2, kind, columns, standardize));
             assert_eq!(one, fingerprint(8, kind, columns, standardize));
         }
+    }
+}
+
+/// The head's map is fitted to all held-out rows, but what is said of these comes from maps that had not seen them.
+#[test]
+fn calibration_is_judged_on_rows_that_it_has_not_seen() {
+    // Labels by chance: whatever a map learns of them is of no use.
+    let (x, _) = clusters(80, 6, 2, 9);
+    let mut noise = noise(5);
+    let y: Vec<usize> = (0..80).map(|_| usize::from(noise() > 0.0)).collect();
+    let (classes, groups) = (names(2), (0..80).collect::<Vec<_>>());
+    let samples =
+        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    for validation in [Validation::KFold(4), Validation::Holdout((50..80).collect())] {
+        let params = TrainParams::new(HeadKind::Svm).validation(validation.clone());
+        let params = params.calibration(CalibrationChoice::Method(CalibrationMethod::Isotonic));
+        let outcome = train(samples, &params.keep_held_out(true).check().unwrap(), &|_| ()).unwrap();
+        let summary = outcome.training.calibration.unwrap();
+        let held_out = outcome.held_out.unwrap();
+        let rows = held_out.rows.len();
+        assert_eq!((summary.n, rows), if validation == Validation::KFold(4) { (80, 80) } else { (30, 30) });
+        assert_eq!((summary.before, summary.parts), (None, if rows == 80 { 4 } else { 5 }));
+        let after = summary.after.unwrap();
+        // The map itself, on the very rows that it was fitted to, looks better than it is.
+        let map = outcome.model.calibration().unwrap();
+        let fitted = map.probabilities(held_out.uncalibrated.decision.view());
+        let loss = |row: usize| -fitted[[row, y[held_out.rows[row]]]].max(f64::EPSILON).ln();
+        let flattered = (0..rows).map(loss).sum::<f64>() / rows as f64;
+        assert!(flattered < after.log_loss - 0.01, "{flattered} {after:?}");
+        let metrics = outcome.calibrated_out_of_fold.unwrap();
+        assert_eq!((metrics.log_loss, metrics.accuracy.value), (Some(after.log_loss), after.accuracy));
+        assert_eq!(metrics.expected_calibration_error, Some(after.expected_calibration_error));
+        assert_eq!(held_out.calibrated.unwrap().predicted.len(), rows);
+    }
+}
+
+/// A logistic head that hardly regularises is too sure of itself; a temperature makes up for it and changes no prediction.
+#[test]
+fn a_temperature_cools_a_head_that_is_too_sure() {
+    let (x, mut y) = clusters(120, 60, 3, 7);
+    // One label in ten is wrong.
+    (0..120).step_by(10).for_each(|row| y[row] = (y[row] + 1) % 3);
+    let (classes, groups) = (names(3), (0..120).collect::<Vec<_>>());
+    let samples =
+        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let params = TrainParams::new(HeadKind::Logistic).cs([1e4]).calibration(CalibrationChoice::Auto);
+    let outcome = train(samples, &params.keep_held_out(true).check().unwrap(), &|_| ()).unwrap();
+    let summary = outcome.training.calibration.unwrap();
+    let (before, after) = (summary.before.unwrap(), summary.after.unwrap());
+    assert!(after.expected_calibration_error < before.expected_calibration_error, "{before:?} {after:?}");
+    assert!(after.log_loss < before.log_loss && after.brier < before.brier, "{before:?} {after:?}");
+    assert_eq!((before.accuracy, before.n), (after.accuracy, 120));
+    let held_out = outcome.held_out.unwrap();
+    assert_eq!(held_out.calibrated.unwrap().predicted, held_out.uncalibrated.predicted);
+    assert_eq!(outcome.calibrated_out_of_fold.unwrap().accuracy.value, after.accuracy);
+}
+
+#[test]
+fn a_temperature_that_no_mistake_bounds_is_warned_of() {
+    let (x, y) = clusters(60, 80, 2, 7);
+    let (classes, groups) = (names(2), (0..60).collect::<Vec<_>>());
+    let x = Array2::from_shape_fn(x.dim(), |(row, column)| x[[row, column]] + 9.0 * y[row] as f32);
+    let samples =
+        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    for (calibration, warned) in
+        [(CalibrationChoice::Auto, true), (CalibrationChoice::Method(CalibrationMethod::Platt), false)]
+    {
+        let params = TrainParams::new(HeadKind::Logistic).calibration(calibration).check().unwrap();
+        let warnings = train(samples, &params, &|_| ()).unwrap().warnings;
+        assert_eq!(
+            warnings.iter().any(|warning| warning.contains("no temperature is the best")),
+            warned,
+            "{warnings:?}"
+        );
     }
 }
 

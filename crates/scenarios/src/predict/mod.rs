@@ -10,9 +10,10 @@ pub use from_cache::{FromCacheError, Selection, predict_cache};
 pub use images::{Image, PredictError, classify, predict};
 pub use tally::Tally;
 
-use headstart_trainer::{Error, Head};
+use headstart_trainer::{Error, Head, Verdicts};
 use ndarray::ArrayView2;
 use serde::Serialize;
+use std::cmp::Ordering;
 
 /// What a head says about one image.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +40,8 @@ pub struct Scores {
     pub decision: Vec<f64>,
     /// Probabilities, for heads that give them.
     pub probabilities: Option<Vec<f64>>,
+    /// Index of the class that wins.
+    pub predicted: usize,
 }
 
 impl Scores {
@@ -47,19 +50,20 @@ impl Scores {
     /// # Errors
     /// Another width than the head's, NaN and infinities.
     pub fn of_rows(head: &Head, features: ArrayView2<f32>) -> Result<Vec<Self>, Error> {
-        let decision = head.decision(features)?;
-        let probabilities = if head.kind().is_probabilistic() { Some(head.predict_proba(features)?) } else { None };
+        let Verdicts { decision, probabilities, predicted } = head.verdicts(features)?;
         let row = |row: usize| Self {
             decision: decision.row(row).to_vec(),
             probabilities: probabilities.as_ref().map(|all| all.row(row).to_vec()),
+            predicted: predicted[row],
         };
         Ok((0..features.nrows()).map(row).collect())
     }
 
-    /// Index of the class that wins; the first of equals.
-    pub fn best(&self) -> usize {
-        let better = |best, index: usize| if self.decision[index] > self.decision[best] { index } else { best };
-        (1..self.decision.len()).fold(0, better)
+    /// Which of two classes comes first: the one that wins, else the likelier, else the one of the better score.
+    fn before(&self, a: usize, b: usize) -> Ordering {
+        let wins = (b == self.predicted).cmp(&(a == self.predicted));
+        let likelier = self.probabilities.as_ref().map_or(Ordering::Equal, |all| all[b].total_cmp(&all[a]));
+        wins.then(likelier).then(self.decision[b].total_cmp(&self.decision[a]))
     }
 
     /// What files hold for each class: the probabilities of heads that give them, else the decision values.
@@ -104,9 +108,9 @@ impl Prediction {
                     probability: scores.probabilities.as_ref().map(|all| all[class]),
                     score: scores.decision[class],
                 };
-                let mut guesses: Vec<Guess> = classes.iter().enumerate().map(guess).collect();
-                guesses.sort_by(|a, b| b.score.total_cmp(&a.score));
-                (guesses, None)
+                let mut order: Vec<usize> = (0..classes.len()).collect();
+                order.sort_by(|&a, &b| scores.before(a, b));
+                (order.into_iter().map(|class| guess((class, &classes[class]))).collect(), None)
             }
         };
         Self { path: scored.path, label: scored.label, guesses, error }
@@ -120,12 +124,19 @@ mod tests {
     #[test]
     fn the_best_class_comes_first_and_equals_stay_in_order() {
         let classes = ["ant", "bee", "fly"].map(String::from);
-        let scores = Scores { decision: vec![1.0, 2.0, 2.0], probabilities: None };
-        assert_eq!((scores.best(), scores.values()), (1, &[1.0, 2.0, 2.0][..]));
+        let scores = Scores { decision: vec![1.0, 2.0, 2.0], probabilities: None, predicted: 1 };
+        assert_eq!(scores.values(), [1.0, 2.0, 2.0]);
         let scored = Scored { path: "a.png".into(), label: None, outcome: Ok(scores) };
         let prediction = Prediction::new(scored, &classes);
         let names: Vec<&str> = prediction.guesses.iter().map(|guess| guess.class.as_str()).collect();
         assert_eq!(names, ["bee", "fly", "ant"]);
+        // A calibrated head may find another class likeliest than the one of the best score.
+        let probabilities = Some(vec![0.5, 0.2, 0.3]);
+        let scores = Scores { decision: vec![1.0, 2.0, 2.0], probabilities, predicted: 0 };
+        let scored = Scored { path: "a.png".into(), label: None, outcome: Ok(scores) };
+        let prediction = Prediction::new(scored, &classes);
+        let names: Vec<&str> = prediction.guesses.iter().map(|guess| guess.class.as_str()).collect();
+        assert_eq!(names, ["ant", "fly", "bee"]);
         let broken = Scored { path: "b.png".into(), label: None, outcome: Err("empty".into()) };
         let prediction = Prediction::new(broken, &classes);
         assert!(prediction.guesses.is_empty() && prediction.error.as_deref() == Some("empty"));

@@ -31,7 +31,7 @@ impl Tally {
             (Ok(_), Some(label)) if !classes.contains(label) => *self.unknown.entry(label.clone()).or_default() += 1,
             (Ok(scores), Some(label)) => {
                 self.labelled += 1;
-                self.right += usize::from(classes[scores.best()] == *label);
+                self.right += usize::from(classes[scores.predicted] == *label);
             }
         }
     }
@@ -51,7 +51,7 @@ mod tests {
     fn only_labels_that_the_head_knows_are_scored() {
         let classes = ["ant", "bee"].map(String::from);
         let mut tally = Tally::default();
-        let scores = || Ok(Scores { decision: vec![0.0, 1.0], probabilities: None });
+        let scores = || Ok(Scores { decision: vec![0.0, 1.0], probabilities: None, predicted: 1 });
         for (label, outcome) in [
             (Some("bee"), scores()),
             (Some("ant"), scores()),

@@ -25,7 +25,7 @@ impl Format for Csv {
         }
         match &scored.outcome {
             Ok(scores) => {
-                writer.write_field(&columns.classes[scores.best()])?;
+                writer.write_field(&columns.classes[scores.predicted])?;
                 // The shortest text that reads back as the same number.
                 scores.values().iter().try_for_each(|value| writer.write_field(value.to_string()))?;
                 writer.write_field("")?;

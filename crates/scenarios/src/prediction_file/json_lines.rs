@@ -22,7 +22,7 @@ impl Format for JsonLines {
             object.insert("label".into(), scored.label.clone().into());
         }
         let scores = scored.scores();
-        object.insert("predicted".into(), scores.map(|scores| columns.classes[scores.best()].clone()).into());
+        object.insert("predicted".into(), scores.map(|scores| columns.classes[scores.predicted].clone()).into());
         for (class, name) in columns.values.iter().enumerate() {
             object.insert(name.clone(), scores.map(|scores| scores.values()[class]).into());
         }

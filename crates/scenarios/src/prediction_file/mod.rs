@@ -97,7 +97,7 @@ impl PredictionFile {
     /// Another ending, and what the system says.
     pub fn create(path: &Path, head: &Head, labelled: bool) -> Result<Self, PredictionFileError> {
         let format = PredictionFormat::of(path)?;
-        let prefix = if head.kind().is_probabilistic() { "p" } else { "score" };
+        let prefix = if head.has_probabilities() { "p" } else { "score" };
         let columns = Columns {
             label: labelled,
             classes: head.classes().to_vec(),

@@ -65,7 +65,7 @@ impl Parquet {
         }
         write_texts(
             &mut group,
-            rows.iter().map(|row| row.scores().map(|scores| columns.classes[scores.best()].as_str())),
+            rows.iter().map(|row| row.scores().map(|scores| columns.classes[scores.predicted].as_str())),
         )?;
         for class in 0..columns.values.len() {
             let (values, present) = present(rows.iter().map(|row| row.scores().map(|scores| scores.values()[class])));

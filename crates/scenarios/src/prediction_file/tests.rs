@@ -29,7 +29,13 @@ fn rows() -> Vec<Scored> {
         label: label.map(|label| CLASSES[label].to_string()),
         outcome,
     };
-    let scores = |decision: [f64; 2]| Ok(Scores { decision: decision.to_vec(), probabilities: None });
+    let scores = |decision: [f64; 2]| {
+        Ok(Scores {
+            decision: decision.to_vec(),
+            probabilities: None,
+            predicted: usize::from(decision[1] > decision[0]),
+        })
+    };
     vec![
         scored("a.png", Some(1), scores([0.1, 1.0 / 3.0])),
         scored("b, c.png", None, scores([1e-300, -2.5])),
@@ -100,7 +106,7 @@ fn groups_of_rows_are_all_there() {
     let count = (1 << 16) + 10;
     for row in 0..count {
         let decision = vec![row as f64, 0.5];
-        let outcome = Ok(Scores { decision, probabilities: None });
+        let outcome = Ok(Scores { decision, probabilities: None, predicted: 0 });
         file.write(&Scored { path: row.to_string(), label: None, outcome }).unwrap();
     }
     file.finish().unwrap();

@@ -1,6 +1,6 @@
 //! Everything a report says, once: the page shows it and `metrics.json` is it.
 
-use super::{Subject, command::quoted, judged::Judged, reliability::Reliability};
+use super::{Subject, calibration::Calibrated, command::quoted, judged::Judged, reliability::Reliability};
 use headstart_cache::Provenance;
 use headstart_trainer::{Error, HeadKind, Metrics, Outcome};
 use serde::Serialize;
@@ -37,6 +37,9 @@ pub struct Content<'a> {
     /// How far probabilities can be believed; absent for heads without, and where the only rows are those trained on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reliability: Option<Reliability>,
+    /// The reliability of held-out rows before and after calibration; absent for heads that were not calibrated.
+    #[serde(rename = "out_of_fold_reliability", skip_serializing_if = "Option::is_none")]
+    pub calibrated: Option<Calibrated>,
     /// The images worth a look.
     pub images: Judged,
     pub provenance: &'a Provenance,
@@ -64,6 +67,7 @@ impl<'a> Content<'a> {
             outcome: subject.outcome,
             read_seconds: subject.read_seconds,
             reliability,
+            calibrated: Calibrated::new(subject),
             images,
             provenance: subject.provenance,
         })
@@ -79,11 +83,19 @@ impl<'a> Content<'a> {
         self.chosen_on.map_or_else(|| "Out of fold".into(), |split| format!("Split {split}, which chose C"))
     }
 
+    /// Scores on held-out rows as the head itself would have done, calibrated if it is.
+    fn held_out_scores(&self) -> Option<(String, &Metrics)> {
+        match (&self.outcome.calibrated_out_of_fold, &self.outcome.selection) {
+            (Some(metrics), _) => Some((format!("{}, calibrated", self.held_out()), metrics)),
+            (None, Some(selection)) => Some((self.held_out(), &selection.out_of_fold)),
+            (None, None) => None,
+        }
+    }
+
     /// Every set of scores there is, the most telling first, each with its name.
     pub fn scores(&self) -> Vec<(String, &Metrics)> {
         let test = self.test.map(|test| (format!("Split {}", self.test_rows.unwrap_or("test")), test));
-        let held_out = self.outcome.selection.as_ref().map(|chosen| (self.held_out(), &chosen.out_of_fold));
-        let mut scores: Vec<_> = test.into_iter().chain(held_out).collect();
+        let mut scores: Vec<_> = test.into_iter().chain(self.held_out_scores()).collect();
         if scores.is_empty() {
             scores.push(("Training rows".into(), &self.outcome.training_metrics));
         }

@@ -2,7 +2,9 @@
 
 use super::Subject;
 use headstart_cache::{Augmentation, Provenance, Rows, Status, WeightsId};
-use headstart_trainer::{HeadKind, Metrics, Outcome, ParamGuard, TrainParams, Validation, Vectors, evaluate, train};
+use headstart_trainer::{
+    CalibrationChoice, HeadKind, Metrics, Outcome, ParamGuard, TrainParams, Validation, Vectors, evaluate, train,
+};
 use ndarray::Array2;
 use std::{ffi::OsString, path::Path};
 
@@ -19,9 +21,14 @@ pub struct Fixture {
 
 impl Fixture {
     pub fn new(kind: HeadKind) -> Self {
+        Self::calibrated(kind, CalibrationChoice::None)
+    }
+
+    pub fn calibrated(kind: HeadKind, calibration: CalibrationChoice) -> Self {
         let (training, test) = (vectors(0, 60), vectors(60, 30));
         let params =
-            TrainParams::new(kind).cs([1e-3, 1e-2, 0.1, 1.0]).validation(Validation::KFold(3)).check().unwrap();
+            TrainParams::new(kind).cs([1e-3, 1e-2, 0.1, 1.0]).validation(Validation::KFold(3)).keep_held_out(true);
+        let params = params.calibration(calibration).check().unwrap();
         let outcome = train(training.samples(), &params, &|_| ()).unwrap();
         let metrics = evaluate(&outcome.model, test.features.view(), &test.labels).unwrap();
         let mut rows = Rows::default();
@@ -52,6 +59,11 @@ impl Fixture {
     pub fn forget_test(&mut self) {
         self.metrics = None;
         let _ = self.test.keep_classes(&[]);
+    }
+
+    /// As if no rows had been held out.
+    pub fn forget_held_out(&mut self) {
+        self.outcome.held_out = None;
     }
 
     pub fn subject(&self) -> Subject<'_> {

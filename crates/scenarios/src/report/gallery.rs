@@ -16,8 +16,13 @@ pub fn section(content: &Content) -> String {
             count(images.n, "image", "images"),
             escape(split)
         ),
+        Basis::OutOfFold => format!(
+            "From the {}, for there are no test rows: each is judged by a model that had not seen it, the one of the fold that \
+             held it out.",
+            count(images.n, "training image", "training images")
+        ),
         Basis::Training => format!(
-            "From the {}, for there are no test rows: <strong>the head was fitted on these very images</strong>, so it is surer \
+            "From the {}, for there are no test rows and none were held out: <strong>the head was fitted on these very images</strong>, so it is surer \
              of them, and more often right, than it will be of new ones.",
             count(images.n, "training image", "training images")
         ),

@@ -5,8 +5,8 @@ use super::{
     reliability::Reliability,
     thumbnail::{self, Thumbnail},
 };
-use headstart_trainer::{Error, LinearModel, Vectors};
-use ndarray::{Array2, Axis};
+use headstart_trainer::{Error, Vectors, Verdicts};
+use ndarray::Axis;
 use serde::Serialize;
 
 /// Images in each of the two lists.
@@ -40,6 +40,9 @@ pub enum Basis {
     Test(String),
     /// Rows of this split, which chose C but were not fitted.
     Validation(String),
+    /// The rows that the head was fitted on, each judged by the model of the fold that held it out.
+    #[serde(rename = "out_of_fold")]
+    OutOfFold,
     /// The rows that the head was fitted on.
     Training,
 }
@@ -75,12 +78,12 @@ struct Verdict {
 }
 
 impl Judged {
-    /// Judges the test rows, else those that chose C, else those trained on; and how reliable the probabilities are, where
-    /// the rows can tell.
+    /// Judges the test rows, else those that were held out to choose C, else those trained on; and how reliable the
+    /// probabilities are, where the rows can tell.
     pub fn new(subject: &Subject) -> Result<(Self, Option<Reliability>), Error> {
-        let (basis, vectors, picked) = rows_to_judge(subject);
+        let ToJudge { basis, vectors, rows: picked, said } = rows_to_judge(subject)?;
         let model = &subject.outcome.model;
-        let (confidence, verdicts) = judge(model, vectors, &picked)?;
+        let (confidence, verdicts) = judge(&said, vectors, &picked);
         let outcomes: Vec<(f64, bool)> = verdicts.iter().map(|v| (v.confidence, v.truth == v.predicted)).collect();
         let telling = confidence == Confidence::Probability && basis != Basis::Training;
         let reliability = telling.then(|| Reliability::new(&outcomes)).flatten();
@@ -120,34 +123,40 @@ impl Judged {
     }
 }
 
-/// The rows to judge, as indices into the vectors they are among. Augmented views are left out: nobody has seen them.
-fn rows_to_judge<'a>(subject: &Subject<'a>) -> (Basis, &'a Vectors, Vec<usize>) {
-    let plain = |vectors: &Vectors| (0..vectors.len()).filter(|&row| vectors.scored[row]).collect::<Vec<_>>();
-    if !subject.test.is_empty() {
-        let split = subject.test_rows.unwrap_or("test").to_owned();
-        return (Basis::Test(split), subject.test, plain(subject.test));
-    }
-    let all = plain(subject.training);
-    if let Some(split) = subject.chosen_on {
-        let held: Vec<usize> =
-            all.iter().copied().filter(|&row| subject.rows.split[subject.training.rows[row]] == split).collect();
-        if !held.is_empty() {
-            return (Basis::Validation(split.to_owned()), subject.training, held);
-        }
-    }
-    (Basis::Training, subject.training, all)
+/// The rows to judge and what is said of them.
+struct ToJudge<'a> {
+    basis: Basis,
+    vectors: &'a Vectors,
+    /// Indices into the vectors. Augmented views are left out: nobody has seen them.
+    rows: Vec<usize>,
+    said: Verdicts,
 }
 
-fn judge(model: &LinearModel, vectors: &Vectors, rows: &[usize]) -> Result<(Confidence, Vec<Verdict>), Error> {
-    let features = vectors.features.select(Axis(0), rows);
-    let (confidence, values): (Confidence, Array2<f64>) = if model.kind().is_probabilistic() {
-        (Confidence::Probability, model.predict_proba(features.view())?)
-    } else {
-        (Confidence::Margin, model.decision(features.view())?)
+fn rows_to_judge<'a>(subject: &Subject<'a>) -> Result<ToJudge<'a>, Error> {
+    let by_the_head = |basis, vectors: &'a Vectors| {
+        let rows: Vec<usize> = (0..vectors.len()).filter(|&row| vectors.scored[row]).collect();
+        let said = subject.outcome.model.verdicts(vectors.features.select(Axis(0), &rows).view())?;
+        Ok(ToJudge { basis, vectors, rows, said })
     };
-    // The class is the one that metrics count: probabilities of very sure predictions may be equal by rounding.
-    let predicted = model.predict(features.view())?;
-    let verdicts = rows.iter().zip(&predicted).enumerate().map(|(index, (&row, &predicted))| {
+    if !subject.test.is_empty() {
+        return by_the_head(Basis::Test(subject.test_rows.unwrap_or("test").to_owned()), subject.test);
+    }
+    match &subject.outcome.held_out {
+        Some(held_out) => {
+            let basis = subject.chosen_on.map_or(Basis::OutOfFold, |split| Basis::Validation(split.to_owned()));
+            let said = held_out.as_the_head().clone();
+            Ok(ToJudge { basis, vectors: subject.training, rows: held_out.rows.clone(), said })
+        }
+        None => by_the_head(Basis::Training, subject.training),
+    }
+}
+
+fn judge(said: &Verdicts, vectors: &Vectors, rows: &[usize]) -> (Confidence, Vec<Verdict>) {
+    let (confidence, values) = match &said.probabilities {
+        Some(probabilities) => (Confidence::Probability, probabilities),
+        None => (Confidence::Margin, &said.decision),
+    };
+    let verdicts = rows.iter().zip(&said.predicted).enumerate().map(|(index, (&row, &predicted))| {
         let values = values.row(index);
         let others = values.iter().enumerate().filter(|&(class, _)| class != predicted);
         let second = others.fold(f64::NEG_INFINITY, |top, (_, &value)| top.max(value));
@@ -155,7 +164,7 @@ fn judge(model: &LinearModel, vectors: &Vectors, rows: &[usize]) -> Result<(Conf
         let confidence = if confidence == Confidence::Probability { best } else { best - second };
         Verdict { truth: vectors.labels[row], predicted, confidence }
     });
-    Ok((confidence, verdicts.collect()))
+    (confidence, verdicts.collect())
 }
 
 #[cfg(test)]
@@ -184,9 +193,16 @@ mod tests {
     }
 
     #[test]
-    fn without_test_rows_the_training_rows_are_called_that() {
+    fn without_test_rows_those_that_were_held_out_are_judged() {
         let mut fixture = Fixture::new(HeadKind::Logistic);
         fixture.forget_test();
+        let content = Content::gather(&fixture.subject()).unwrap();
+        assert_eq!((&content.images.rows, content.images.n), (&Basis::OutOfFold, 60));
+        let metrics = &content.outcome.selection.as_ref().unwrap().out_of_fold;
+        let right: usize = (0..3).map(|class| metrics.confusion[class][class]).sum();
+        assert_eq!(content.images.mistakes, 60 - right);
+        assert!(content.reliability.is_some());
+        fixture.forget_held_out();
         let content = Content::gather(&fixture.subject()).unwrap();
         assert_eq!(content.images.rows, Basis::Training);
         assert!(content.reliability.is_none(), "rows that were fitted say nothing about it");

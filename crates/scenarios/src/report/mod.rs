@@ -5,6 +5,7 @@
 //! thumbnails are in it.
 
 mod axes;
+mod calibration;
 mod command;
 mod confusion;
 mod content;
@@ -69,7 +70,8 @@ pub struct Subject<'a> {
     pub pool: &'a str,
     /// Where the head went.
     pub head: &'a Path,
-    /// The model and how its training went.
+    /// The model and how its training went, with what was said of held-out rows (`TrainParams::keep_held_out`): without test rows
+    /// these are judged.
     pub outcome: &'a Outcome,
     /// Rows that were trained on, and those of a fixed split that chose C.
     pub training: &'a Vectors,

@@ -18,11 +18,14 @@ const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inlin
 pub fn page(content: &Content) -> String {
     let backbone = &content.provenance.backbone;
     let title = format!("{} on {}", capitalised(content.kind.name()), content.layer);
-    let reliability = content.reliability.as_ref().map(|found| ("Reliability of the probabilities", found.section()));
-    let plots: String = [("Choice of C", curve::section(content))]
+    // Of held-out rows that were calibrated there is a section of its own.
+    let reliability = content.reliability.as_ref().filter(|_| content.calibrated.is_none() || content.test.is_some());
+    let reliability = reliability.map(|found| (reliability_title(content), found.section()));
+    let calibrated: String = content.calibrated.iter().map(|found| section("Calibration", &found.section())).collect();
+    let plots: String = [("Choice of C".to_owned(), curve::section(content))]
         .into_iter()
         .chain(reliability)
-        .map(|(title, body)| section(title, &body))
+        .map(|(title, body)| section(&title, &body))
         .collect();
     let sections = [
         ("Scores", scores::side_by_side(content)),
@@ -56,7 +59,7 @@ pub fn page(content: &Content) -> String {
 <main>
 {}<div class="pair">
 {plots}</div>
-{}</main>
+{calibrated}{}</main>
 <footer><p>Written by headstart {}. The same numbers for programs: <code>metrics.json</code>, beside this page.</p></footer>
 </body>
 </html>
@@ -77,6 +80,16 @@ pub fn page(content: &Content) -> String {
 
 fn section(title: &str, body: &str) -> String {
     format!("<section>\n<h2>{title}</h2>\n{body}\n</section>\n")
+}
+
+/// Of which rows the plot is, unless these are the test rows.
+fn reliability_title(content: &Content) -> String {
+    let rows = if content.test.is_some() {
+        String::new()
+    } else {
+        format!(", {}", scores::lower_first(&escape(&content.held_out())))
+    };
+    format!("Reliability of the probabilities{rows}")
 }
 
 fn capitalised(kind: &str) -> &str {
@@ -166,11 +179,16 @@ mod tests {
     }
 
     #[test]
-    fn training_rows_are_called_what_they_are() {
+    fn rows_are_called_what_they_are() {
         let mut fixture = Fixture::new(HeadKind::Logistic);
         fixture.forget_test();
         let (page, json) = rendered(&fixture);
-        assert!(page.contains("fitted on these very images"));
+        assert!(page.contains("judged by a model that had not seen it"));
+        assert_eq!(json["images"]["rows"]["part"], "out_of_fold");
+        assert!(page.contains("Reliability of the probabilities, out of fold"));
+        fixture.forget_held_out();
+        let (page, json) = rendered(&fixture);
+        assert!(page.contains("fitted on these very images") && !page.contains("Reliability of"));
         assert_eq!(json["images"]["rows"]["part"], "training");
     }
 }

@@ -35,7 +35,8 @@ pub fn headline(content: &Content) -> String {
     format!(r#"<div class="cards">{cards}</div>"#)
 }
 
-fn lower_first(text: &str) -> String {
+/// For the middle of a sentence.
+pub fn lower_first(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
@@ -47,6 +48,9 @@ fn interval(estimate: &Estimate) -> String {
 /// Every score of every set of rows.
 pub fn side_by_side(content: &Content) -> String {
     let mut sets = content.scores();
+    if let (Some(_), Some(selection)) = (&content.outcome.calibrated_out_of_fold, &content.outcome.selection) {
+        sets.push((content.held_out(), &selection.out_of_fold));
+    }
     if content.test.is_some() || content.outcome.selection.is_some() {
         sets.push(("Training rows".into(), &content.outcome.training_metrics));
     }

@@ -2,11 +2,13 @@
 
 mod npz;
 mod onnx;
+mod onnx_calibration;
 mod onnx_messages;
 
 use std::io::Write;
 use std::path::Path;
 
+use crate::classifier::Rule;
 use crate::{Error, Head, PartFile};
 
 /// A format that heads are exported to.
@@ -53,7 +55,9 @@ impl Head {
         let description = self.description()?;
         match format {
             ExportFormat::Onnx => {
-                let bytes = (self.weights().len() + self.bias().len()) * size_of::<f64>();
+                let Rule::Linear(linear) = self.rule();
+                let map = self.calibration().map_or(0, onnx_calibration::numbers);
+                let bytes = (linear.weights().len() + linear.bias().len() + map) * size_of::<f64>();
                 if bytes + description.len() > onnx::MOST_BYTES {
                     return Err(Error::ExportSize { path: path.to_owned(), bytes });
                 }

@@ -3,6 +3,7 @@
 //! | array | what |
 //! |---|---|
 //! | `weight`, `bias` | float64, classes × width and classes: scores are `X @ weight.T + bias` on raw features |
+//! | `calibration` | one text: JSON of the map from scores to probabilities as in the head file, `null` where there is none |
 //! | `classes` | names, in the order of the scores |
 //! | `kind`, `layer` | one text each: `logistic`, `layer4:gap` |
 //! | `provenance` | one text: JSON of the cache's provenance, `null` where there is none |
@@ -12,16 +13,20 @@ use std::io::{self, Seek, Write};
 use headstart_cache::NpzWriter;
 
 use crate::Head;
+use crate::classifier::Rule;
 
 pub(super) fn write<W: Write + Seek>(head: &Head, out: W) -> io::Result<W> {
     let (classes, width) = (head.classes().len(), head.width());
     let provenance = serde_json::to_string(&head.source.provenance)?;
+    let calibration = serde_json::to_string(&head.calibration())?;
+    let Rule::Linear(linear) = head.rule();
     let mut npz = NpzWriter::new(out);
-    npz.floats("weight", &[classes, width], head.weights().iter().copied())?;
-    npz.floats("bias", &[classes], head.bias().iter().copied())?;
+    npz.floats("weight", &[classes, width], linear.weights().iter().copied())?;
+    npz.floats("bias", &[classes], linear.bias().iter().copied())?;
     npz.texts("classes", &[classes], head.classes())?;
     npz.texts("kind", &[], &[head.kind().name()])?;
     npz.texts("layer", &[], &[&head.source.layer])?;
     npz.texts("provenance", &[], &[provenance])?;
+    npz.texts("calibration", &[], &[calibration])?;
     npz.finish()
 }

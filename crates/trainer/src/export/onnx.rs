@@ -6,6 +6,8 @@
 //!                                                    └─ ArgMax ───────── label         i64[N]
 //! ```
 //!
+//! Calibrated heads have another way from the scores to probabilities and label: `onnx_calibration.rs`.
+//!
 //! Inside, the graph computes in double, as this crate does: features are raw, far from 0 for many layers, and the bias then
 //! cancels most of `W x`. Weights rounded to f32 would be off by 6e-8 of the terms, which may be many digits of what is left.
 //! Inputs and outputs are f32 all the same, which is what a backbone gives and what consumers expect. The label comes from
@@ -13,12 +15,13 @@
 
 use prost::Message;
 
+use super::onnx_calibration;
 use super::onnx_messages::{
-    Attribute, DOUBLE, Dimension, Entry, FLOAT, Graph, INT_ATTRIBUTE, INT64, Model, Node, OperatorSet, Shape, Size,
+    self, Attribute, DOUBLE, Dimension, Entry, FLOAT, Graph, INT_ATTRIBUTE, INT64, Node, OperatorSet, Shape, Size,
     Tensor, TensorType, Type, Value,
 };
+use crate::classifier::{Model, Rule};
 use crate::head_file::DESCRIPTION_KEY;
-use crate::model::LinearModel;
 
 /// Protobuf messages end at 2 GiB; a little is left for what is not weights.
 pub(super) const MOST_BYTES: usize = (1 << 31) - (1 << 20);
@@ -28,35 +31,62 @@ const OPSET: i64 = 13;
 /// The version of the file format that goes with that opset.
 const IR_VERSION: i64 = 7;
 
+/// Nodes and constants of a graph in the making.
+#[derive(Default)]
+pub(super) struct Parts {
+    node: Vec<Node>,
+    initializer: Vec<Tensor>,
+}
+
+impl Parts {
+    pub(super) fn node(&mut self, node: Node) {
+        self.node.push(node);
+    }
+
+    pub(super) fn constant(&mut self, tensor: Tensor) {
+        self.initializer.push(tensor);
+    }
+
+    /// To double.
+    pub(super) fn cast(&mut self, input: &str, output: &str) {
+        self.node.push(cast(input, output, DOUBLE));
+    }
+}
+
 /// The model's bytes. `description` is the JSON text of the head file, kept under the same key.
-pub(super) fn model(head: &LinearModel, description: String) -> Vec<u8> {
+pub(super) fn model(head: &Model, description: String) -> Vec<u8> {
     let (classes, width) = (size(head.classes().len()), size(head.width()));
     let rows = || Size::Named("N".into());
-    let mut node = vec![
-        cast("features", "features_double", DOUBLE),
-        operation("Gemm", &["features_double", "weight", "bias"], "scores_double", &[("transB", 1)]),
-        cast("scores_double", "scores", FLOAT),
-    ];
+    let mut parts = Parts::default();
+    parts.cast("features", "features_double");
+    let Rule::Linear(linear) = head.rule();
+    parts.constant(doubles("weight", vec![classes, width], linear.weights().iter()));
+    parts.constant(doubles("bias", vec![classes], linear.bias().iter()));
+    parts.node(operation("Gemm", &["features_double", "weight", "bias"], "scores_double", &[("transB", 1)]));
+    parts.node(cast("scores_double", "scores", FLOAT));
     let mut output = vec![value("scores", FLOAT, vec![rows(), Size::Fixed(classes)])];
-    if head.kind().is_probabilistic() {
-        node.push(operation("Softmax", &["scores_double"], "probabilities_double", &[("axis", 1)]));
-        node.push(cast("probabilities_double", "probabilities", FLOAT));
+    match head.calibration() {
+        Some(calibration) => onnx_calibration::calibrated(&mut parts, calibration, head.classes().len()),
+        None => {
+            if head.has_probabilities() {
+                parts.node(operation("Softmax", &["scores_double"], "probabilities_double", &[("axis", 1)]));
+            }
+            onnx_calibration::label_of_scores(&mut parts);
+        }
+    }
+    if head.has_probabilities() {
+        parts.node(cast("probabilities_double", "probabilities", FLOAT));
         output.push(value("probabilities", FLOAT, vec![rows(), Size::Fixed(classes)]));
     }
-    // Of equal scores the first wins, as in headstart.
-    node.push(operation("ArgMax", &["scores_double"], "label", &[("axis", 1), ("keepdims", 0)]));
     output.push(value("label", INT64, vec![rows()]));
     let graph = Graph {
-        node,
+        node: parts.node,
         name: "head".into(),
-        initializer: vec![
-            doubles("weight", vec![classes, width], head.weights().iter()),
-            doubles("bias", vec![classes], head.bias().iter()),
-        ],
+        initializer: parts.initializer,
         input: vec![value("features", FLOAT, vec![rows(), Size::Fixed(width)])],
         output,
     };
-    let model = Model {
+    let model = onnx_messages::Model {
         ir_version: IR_VERSION,
         producer_name: "headstart".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
@@ -69,7 +99,7 @@ pub(super) fn model(head: &LinearModel, description: String) -> Vec<u8> {
 }
 
 /// Sizes of arrays in memory fit an i64.
-fn size(count: usize) -> i64 {
+pub(super) fn size(count: usize) -> i64 {
     count as i64
 }
 
@@ -78,7 +108,7 @@ fn cast(input: &str, output: &str, to: i32) -> Node {
 }
 
 /// A node named after its output.
-fn operation(op_type: &str, input: &[&str], output: &str, attributes: &[(&str, i64)]) -> Node {
+pub(super) fn operation(op_type: &str, input: &[&str], output: &str, attributes: &[(&str, i64)]) -> Node {
     let attribute = |&(name, i): &(&str, i64)| Attribute { name: name.into(), i, kind: INT_ATTRIBUTE };
     Node {
         input: input.iter().map(ToString::to_string).collect(),
@@ -89,7 +119,12 @@ fn operation(op_type: &str, input: &[&str], output: &str, attributes: &[(&str, i
     }
 }
 
-fn doubles<'a>(name: &str, dims: Vec<i64>, values: impl Iterator<Item = &'a f64>) -> Tensor {
+pub(super) fn integers(name: &str, values: &[i64]) -> Tensor {
+    let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    Tensor { dims: vec![size(values.len())], data_type: INT64, name: name.into(), raw_data }
+}
+
+pub(super) fn doubles<'a>(name: &str, dims: Vec<i64>, values: impl Iterator<Item = &'a f64>) -> Tensor {
     let raw_data = values.flat_map(|value| value.to_le_bytes()).collect();
     Tensor { dims, data_type: DOUBLE, name: name.into(), raw_data }
 }
@@ -102,14 +137,19 @@ fn value(name: &str, elem_type: i32, sizes: Vec<Size>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::HeadKind;
+    use crate::{Calibration, HeadKind, LinearModel};
     use ndarray::array;
 
-    fn exported(kind: HeadKind) -> Model {
+    fn exported(kind: HeadKind) -> onnx_messages::Model {
+        calibrated(kind, None)
+    }
+
+    fn calibrated(kind: HeadKind, calibration: Option<Calibration>) -> onnx_messages::Model {
         let classes = vec!["no".into(), "yes".into()];
         let weights = array![[1.0, -2.0, 0.1], [0.5, 3.0, 1e-300]];
         let head = LinearModel::new(kind, classes, weights, array![0.25, -1e9], 1.0).unwrap();
-        Model::decode(&model(&head, "{}".into())[..]).unwrap()
+        let head = Model::from(head).calibrated(calibration).unwrap();
+        onnx_messages::Model::decode(&model(&head, "{}".into())[..]).unwrap()
     }
 
     #[test]
@@ -124,6 +164,35 @@ mod tests {
     }
 
     #[test]
+    fn a_calibrated_head_has_probabilities_whatever_its_kind() {
+        let curve = |text: &str| serde_json::from_str(text).unwrap();
+        for calibration in [
+            Calibration::Temperature { temperature: 2.0 },
+            Calibration::Platt { slope: vec![2.0], intercept: vec![0.5] },
+            Calibration::Isotonic { curves: vec![curve(r#"{"score": [0, 1, 3], "probability": [0, 0.5, 1]}"#)] },
+            Calibration::Isotonic { curves: vec![curve(r#"{"score": [0], "probability": [0.5]}"#)] },
+        ] {
+            let graph = calibrated(HeadKind::Svm, Some(calibration)).graph.unwrap();
+            let names: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
+            assert_eq!(names, ["scores", "probabilities", "label"]);
+            assert_nothing_dangles(&graph);
+        }
+    }
+
+    #[track_caller]
+    fn assert_nothing_dangles(graph: &Graph) {
+        let mut known: Vec<&String> = graph.initializer.iter().map(|tensor| &tensor.name).collect();
+        known.extend(graph.input.iter().map(|input| &input.name));
+        for node in &graph.node {
+            assert!(node.input.iter().all(|input| known.contains(&input)), "{node:?}");
+            known.extend(&node.output);
+        }
+        assert!(graph.output.iter().all(|output| known.contains(&&output.name)));
+        let sizes = graph.initializer.iter().map(|tensor| (tensor.dims.iter().product::<i64>() * 8, &tensor.raw_data));
+        assert!(sizes.into_iter().all(|(bytes, data)| bytes == data.len() as i64));
+    }
+
+    #[test]
     fn numbers_keep_every_bit_and_nothing_dangles() {
         let model = exported(HeadKind::Logistic);
         assert_eq!(model.metadata_props, [Entry { key: "headstart_head".into(), value: "{}".into() }]);
@@ -132,12 +201,6 @@ mod tests {
         assert_eq!((&weight.dims[..], weight.data_type), (&[2, 3][..], DOUBLE));
         assert_eq!(weight.raw_data[40..], 1e-300_f64.to_le_bytes());
         assert_eq!(graph.initializer[1].raw_data[8..], (-1e9_f64).to_le_bytes());
-        let mut known: Vec<&String> = graph.initializer.iter().map(|tensor| &tensor.name).collect();
-        known.extend(graph.input.iter().map(|input| &input.name));
-        for node in &graph.node {
-            assert!(node.input.iter().all(|input| known.contains(&input)), "{node:?}");
-            known.extend(&node.output);
-        }
-        assert!(graph.output.iter().all(|output| known.contains(&&output.name)));
+        assert_nothing_dangles(&graph);
     }
 }

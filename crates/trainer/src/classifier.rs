@@ -1,0 +1,165 @@
+//! What decides inside every head: a rule that gives scores, and where there is one, the map from these to probabilities.
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::Error;
+use crate::calibration::Calibration;
+use crate::metrics::{argmax_rows, log_losses, softmax_rows};
+use crate::model::LinearModel;
+use crate::params::HeadKind;
+
+/// A rule with its calibration, if it has one.
+///
+/// The class of a row is the one of the best score; of a calibrated head the likeliest, as in scikit-learn, and where several
+/// are equally likely the best score among these.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    rule: Rule,
+    calibration: Option<Calibration>,
+}
+
+/// How scores come about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rule {
+    /// `W x + b`.
+    Linear(LinearModel),
+}
+
+/// What a model says of some rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdicts {
+    /// n × k scores.
+    pub decision: Array2<f64>,
+    /// n × k probabilities, for models that have them.
+    pub probabilities: Option<Array2<f64>>,
+    /// The class of each row.
+    pub predicted: Vec<usize>,
+}
+
+impl From<LinearModel> for Model {
+    fn from(model: LinearModel) -> Self {
+        Self { rule: Rule::Linear(model), calibration: None }
+    }
+}
+
+impl Model {
+    /// The same rule with a map to probabilities, or with none.
+    ///
+    /// # Errors
+    /// Says what is wrong with a map that does not fit the rule.
+    pub fn calibrated(self, calibration: Option<Calibration>) -> Result<Self, String> {
+        calibration.as_ref().map(|map| map.check(self.classes().len())).transpose()?;
+        Ok(Self { calibration, ..self })
+    }
+
+    /// How scores come about.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// The linear model, of heads that are one.
+    pub fn linear(&self) -> Option<&LinearModel> {
+        match &self.rule {
+            Rule::Linear(model) => Some(model),
+        }
+    }
+
+    /// The map from scores to probabilities; none for heads that were not calibrated.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
+    }
+
+    /// What kind of classifier it is.
+    pub fn kind(&self) -> HeadKind {
+        match &self.rule {
+            Rule::Linear(model) => model.kind(),
+        }
+    }
+
+    /// Class names, in the order of scores and labels.
+    pub fn classes(&self) -> &[String] {
+        match &self.rule {
+            Rule::Linear(model) => model.classes(),
+        }
+    }
+
+    /// Number of features it expects.
+    pub fn width(&self) -> usize {
+        match &self.rule {
+            Rule::Linear(model) => model.width(),
+        }
+    }
+
+    /// Inverse regularisation it was trained with.
+    pub fn c(&self) -> f64 {
+        match &self.rule {
+            Rule::Linear(model) => model.c(),
+        }
+    }
+
+    /// Whether it gives probabilities.
+    pub fn has_probabilities(&self) -> bool {
+        self.calibration.is_some() || self.kind().is_probabilistic()
+    }
+
+    /// n × k scores of n × d raw features.
+    ///
+    /// # Errors
+    /// [`Error::Width`] for features of another width, [`Error::NotFinite`] for NaN and infinities.
+    pub fn decision(&self, features: ArrayView2<f32>) -> Result<Array2<f64>, Error> {
+        match &self.rule {
+            Rule::Linear(model) => model.decision(features),
+        }
+    }
+
+    /// Everything that it says of n × d raw features.
+    ///
+    /// # Errors
+    /// As [`Self::decision`].
+    pub fn verdicts(&self, features: ArrayView2<f32>) -> Result<Verdicts, Error> {
+        let decision = self.decision(features)?;
+        let probabilities = match &self.calibration {
+            Some(map) => Some(map.probabilities(decision.view())),
+            None if self.has_probabilities() => {
+                let mut probabilities = decision.clone();
+                softmax_rows(&mut probabilities);
+                Some(probabilities)
+            }
+            None => None,
+        };
+        let predicted = match (&self.calibration, &probabilities) {
+            (Some(map), Some(probabilities)) => map.predict(decision.view(), probabilities.view()),
+            _ => argmax_rows(decision.view()),
+        };
+        Ok(Verdicts { decision, probabilities, predicted })
+    }
+
+    /// The class index of each row.
+    ///
+    /// # Errors
+    /// As [`Self::decision`].
+    pub fn predict(&self, features: ArrayView2<f32>) -> Result<Vec<usize>, Error> {
+        Ok(self.verdicts(features)?.predicted)
+    }
+
+    /// n × k probabilities; each row sums to 1.
+    ///
+    /// # Errors
+    /// As [`Self::decision`], and [`Error::NoProbabilities`] for heads that have none.
+    pub fn predict_proba(&self, features: ArrayView2<f32>) -> Result<Array2<f64>, Error> {
+        if !self.has_probabilities() {
+            return Err(Error::NoProbabilities(self.kind().name()));
+        }
+        self.verdicts(features)?.probabilities.ok_or(Error::NoProbabilities(self.kind().name()))
+    }
+
+    /// Negative log-likelihood of each row's true class in nats, where there are probabilities.
+    pub(crate) fn log_losses(&self, verdicts: &Verdicts, labels: &[usize]) -> Option<Vec<f64>> {
+        let probabilities = verdicts.probabilities.as_ref()?;
+        Some(match &self.calibration {
+            Some(map) => map.log_losses(verdicts.decision.view(), probabilities.view(), labels),
+            // From the scores themselves, where nothing is too small to be told from 0.
+            None => log_losses(verdicts.decision.view(), labels),
+        })
+    }
+}

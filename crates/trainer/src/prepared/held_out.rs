@@ -1,0 +1,63 @@
+//! What the models of the folds say of the rows that they had not seen.
+
+use ndarray::{Array2, Axis, concatenate};
+use rayon::prelude::*;
+
+use super::Prepared;
+use crate::Error;
+use crate::engine::engine;
+use crate::model::expand;
+use crate::params::{HeadParams, check_cs};
+
+/// Scores of held-out rows, fold after fold, each by the model that had not seen it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldOut {
+    /// Which rows, as indices into the samples.
+    pub rows: Vec<usize>,
+    /// The fold that each was held out in.
+    pub folds: Vec<usize>,
+    /// Their groups.
+    pub groups: Vec<usize>,
+    /// Their classes.
+    pub labels: Vec<usize>,
+    /// n × k decision values.
+    pub scores: Array2<f64>,
+}
+
+impl Prepared<'_> {
+    /// Fits a head at one C on the training rows of every fold, in parallel, and scores the rows that were held out.
+    ///
+    /// These fits start from nothing, while those of a grid go from one C to the next: both come as close to the optimum as was
+    /// asked for, so a row between two classes may fall to either.
+    ///
+    /// # Errors
+    /// Parameters that make no sense, [`Error::Split`] if there are no folds, and the solvers' own.
+    pub fn held_out_scores(&self, head: &HeadParams, c: f64) -> Result<HeldOut, Error> {
+        check_cs(&[c])?;
+        head.verify()?;
+        if self.splits.is_empty() {
+            return Err(Error::Split("scores of held-out rows need folds or validation rows".into()));
+        }
+        let of_fold = |fold: usize| -> Result<Array2<f64>, Error> {
+            let data = self.fold_data(fold)?;
+            let (train, test, design) = data.parts();
+            let labels = self.labels(&self.splits[fold].train);
+            let weights = self.weights(&self.splits[fold].train);
+            let mut problem = self.problem(train, &labels, weights.as_deref(), head, design.is_orthogonal());
+            problem.inner = self.inner_products(fold, design);
+            let solution = engine(head).fit(&problem, design.solver_c(c))?;
+            Ok(expand(head.kind, &super::scores(test, &solution.weights, &solution.bias)))
+        };
+        let scores: Vec<Array2<f64>> = (0..self.splits.len()).into_par_iter().map(of_fold).collect::<Result<_, _>>()?;
+        let views: Vec<_> = scores.iter().map(Array2::view).collect();
+        let rows: Vec<usize> = self.splits.iter().flat_map(|split| split.test.iter().copied()).collect();
+        let folds = self.splits.iter().enumerate();
+        Ok(HeldOut {
+            folds: folds.flat_map(|(fold, split)| split.test.iter().map(move |_| fold)).collect(),
+            groups: rows.iter().map(|&row| self.samples.groups[row]).collect(),
+            labels: self.labels(&rows),
+            scores: concatenate(Axis(0), &views).map_err(|error| Error::Split(error.to_string()))?,
+            rows,
+        })
+    }
+}
