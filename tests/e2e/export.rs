@@ -64,11 +64,14 @@ fn onnx_runtime_and_numpy_agree_with_headstart() {
         (three, "svm", "platt"),
         (two, "ridge", "isotonic"),
         (three, "svm", "isotonic"),
+        (two, "ncm", "none"),
+        (three, "ncm", "temperature"),
     ] {
+        let c = if head == "ncm" { "" } else { "--c 0.01" };
         let what = format!("{head}, {map}, {} classes", names.len());
         let dir = Dir::new();
         uncentred(&dir, names, 60);
-        dir.run(&format!("train x.h5 --head {head} --c 0.01 --cv 2 --calibrate {map} -o x.head"));
+        dir.run(&format!("train x.h5 --head {head} {c} --cv 2 --calibrate {map} -o x.head"));
         dir.run("export x.head -o out/x.onnx");
         dir.run("export x.head -o out/x.npz");
         let Some(mut command) = python("onnxruntime, numpy") else { return };

@@ -205,6 +205,41 @@ fn class_weights_and_tolerance_are_heeded_or_refused() {
 }
 
 #[test]
+fn class_means_have_no_c_and_go_everywhere() {
+    let dir = three_classes();
+    let shown = dir.json("train x.h5 --head ncm --standardize -o x.head --report r");
+    assert!(shown.get("c").is_none() && shown["selection"]["points"][0].get("c").is_none());
+    assert_eq!(shown["selection"]["points"].as_array().unwrap().len(), 1);
+    assert_eq!(shown["refit"]["certificate"]["measure"], "closed_form");
+    assert!(number(&shown["test"]["accuracy"]["value"]) > 0.6);
+    assert!(description(&dir, "x.head").get("c").is_none());
+    let mut scored = dir.json("evaluate x.head x.h5");
+    scored.as_object_mut().unwrap().retain(|field, _| field != "rows" && field != "left_out");
+    assert_eq!(scored, shown["test"]);
+    let page = String::from_utf8(dir.read("r/index.html")).unwrap();
+    says(&page, &["Nearest class mean on", "This kind of head has nothing to choose", "closed form"]);
+    assert!(!page.contains("C ="));
+    let shown = dir.run("train x.h5 --head ncm -o x.head");
+    says(&shown, &["ncm on features:flatten (60 images, 3 classes)\ncross-validated accuracy"]);
+    says(&dir.run("train x.h5 --head ncm --calibrate auto -o x.head"), &["calibrated by temperature on 60"]);
+    dir.run("train x.h5 --head ncm --cv none -o x.head");
+    let swept = dir.json("sweep x.h5 --heads logistic,ncm --c-grid 1e-2:1:2");
+    assert_eq!(texts(&swept["rows"], "head"), ["logistic", "ncm"]);
+    assert!(swept["rows"][0]["c"].is_number() && swept["rows"][1].get("c").is_none());
+    says(&dir.run("sweep x.h5 --heads ncm"), &[" – "]);
+    for (option, command) in [
+        ("--c-grid", "train x.h5 --head ncm --c-grid 1e-2:1:2 -o no.head"),
+        ("--c", "train x.h5 --head ncm --c 1 -o no.head"),
+        ("--c-grid", "sweep x.h5 --heads ncm --c-grid 1e-2:1:2"),
+    ] {
+        says(&dir.misused(command), &[&format!("{option}: heads of kind ncm have no C; leave it out")]);
+    }
+    says(&dir.misused("train x.h5 --head ncm --class-weight balanced -o no.head"), &["--class-weight", "ncm"]);
+    says(&dir.misused("train x.h5 --head ncm --engine linfa -o no.head"), &["--engine", "linfa"]);
+    assert!(!dir.exists("no.head"));
+}
+
+#[test]
 fn a_split_that_chose_c_is_not_the_one_that_scores() {
     let dir = three_classes();
     let shown = dir.json("train x.h5 --split train:val -o x.head");

@@ -16,7 +16,7 @@ pub mod weights;
 
 use crate::{Outcome, Usage};
 use headstart_cache::{Cache, LayerInfo};
-use headstart_trainer::{HeadKind, HeadParams, Vectors};
+use headstart_trainer::{HeadKind, HeadParams, Vectors, parse_c_grid};
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 /// Which network, with which weights, seeing images how.
@@ -137,9 +137,9 @@ fn parse_folds(text: &str) -> Result<usize, String> {
 /// How heads are chosen and trained.
 #[derive(clap::Args)]
 pub struct HeadArgs {
-    /// Candidates for C: from:to:count, spaced evenly in the logarithm.
-    #[arg(long, value_name = "FROM:TO:COUNT", default_value = "1e-4:1e3:8")]
-    pub c_grid: String,
+    /// Candidates for C: from:to:count, spaced evenly in the logarithm [default: 1e-4:1e3:8].
+    #[arg(long, value_name = "FROM:TO:COUNT")]
+    pub c_grid: Option<String>,
     /// Folds of the cross-validation; `none` fits the one C of --c without it.
     #[arg(long = "cv", value_name = "K|none", default_value = "5", value_parser = parse_folds)]
     cv_folds: usize,
@@ -164,7 +164,27 @@ pub struct HeadArgs {
     tolerance: f64,
 }
 
+/// Candidates for C unless others are asked for.
+const C_GRID: &str = "1e-4:1e3:8";
+
 impl HeadArgs {
+    /// Candidates for C, given once or by a grid; of heads without a C the 1 that stands for none.
+    fn cs(&self, kinds: &[HeadKind], one: Option<f64>) -> anyhow::Result<Vec<f64>> {
+        if !kinds.iter().any(|kind| kind.has_c()) {
+            let given = [("--c", one.is_some()), ("--c-grid", self.c_grid.is_some())];
+            return match given.iter().find(|(_, given)| *given) {
+                Some((option, _)) => {
+                    Err(Usage(format!("{option}: heads of kind {} have no C; leave it out", kinds[0])).into())
+                }
+                None => Ok(vec![1.0]),
+            };
+        }
+        match one {
+            Some(c) => Ok(vec![c]),
+            None => parse_c_grid(self.c_grid.as_deref().unwrap_or(C_GRID)).map_err(usage),
+        }
+    }
+
     /// What is fitted, for one kind of head.
     fn params(&self, kind: HeadKind) -> anyhow::Result<HeadParams> {
         let class_weight = parse(&self.class_weight_text)?;

@@ -3,7 +3,7 @@ use headstart_scenarios::{
     plot::draw_scores,
     sweep::{Sweep, SweepOptions, cache_names, sweep},
 };
-use headstart_trainer::parse_c_grid;
+use headstart_trainer::{HeadKind, Tuned};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ pub struct Args {
     /// Only these layers [default: all in the cache].
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     layers: Vec<String>,
-    /// Heads to train: logistic, svm, ridge.
+    /// Heads to train: logistic, svm, ridge, ncm.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "logistic,svm")]
     heads: Vec<String>,
     #[command(flatten)]
@@ -45,11 +45,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.head.cv_folds == 0 {
         return Err(Usage("--cv none: a sweep compares by cross-validation; give a number of folds".into()).into());
     }
+    let kinds: Vec<HeadKind> = args.heads.iter().map(|head| super::parse(head)).collect::<Result<_, _>>()?;
     let options = SweepOptions {
         caches: args.caches.clone(),
         layers: args.layers.clone(),
-        heads: args.heads.iter().map(|head| args.head.params(super::parse(head)?)).collect::<Result<_, _>>()?,
-        cs: parse_c_grid(&args.head.c_grid).map_err(|error| Usage(error.to_string()))?,
+        heads: kinds.iter().map(|&kind| args.head.params(kind)).collect::<Result<_, _>>()?,
+        cs: args.head.cs(&kinds, None)?,
         folds: args.head.cv_folds,
         standardize: args.head.standardize,
         seed: args.head.seed,
@@ -102,7 +103,10 @@ fn print(result: &Sweep, several: bool) {
                 format!("{}:{}", row.layer, row.pool),
                 row.width.to_string(),
                 row.head.to_string(),
-                format!("{:.1e}", row.c),
+                match row.tuned {
+                    Tuned::C(c) => format!("{c:.1e}"),
+                    Tuned::Nothing => "–".into(),
+                },
                 format!("{} ± {}", percent(row.cv_mean), percent(row.cv_se)),
                 row.test.map_or_else(|| "–".into(), percent),
                 interval,

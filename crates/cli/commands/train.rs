@@ -3,8 +3,8 @@ use anyhow::Context;
 use headstart_cache::Cache;
 use headstart_scenarios::report;
 use headstart_trainer::{
-    CalibrationSummary, HeadKind, ParamGuard, Part, ProbabilityScores, Progress, Source, TrainParams, Validation,
-    Vectors, evaluate, parse_c_grid, train,
+    CalibrationSummary, HeadKind, ParamGuard, Part, ProbabilityScores, Progress, Source, TrainParams, Tuned,
+    Validation, Vectors, evaluate, train,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -36,8 +36,8 @@ pub struct Args {
     layer: Option<String>,
     #[command(flatten)]
     head: super::HeadArgs,
-    /// logistic, svm or ridge.
-    #[arg(long = "head", value_name = "logistic|svm|ridge", default_value = "logistic")]
+    /// logistic, svm, ridge or ncm (nearest class mean).
+    #[arg(long = "head", value_name = "logistic|svm|ridge|ncm", default_value = "logistic")]
     kind: String,
     /// Turn scores into calibrated probabilities: platt, isotonic, temperature, or auto (temperature for logistic heads, platt
     /// for others). Fitted to the rows that the folds of the best C held out.
@@ -65,7 +65,8 @@ struct Shown<'a> {
     head: &'a PathBuf,
     layer: &'a str,
     kind: HeadKind,
-    c: f64,
+    #[serde(flatten)]
+    tuned: Tuned,
     /// Seconds of reading; the others are in `outcome`.
     read_seconds: f64,
     #[serde(flatten)]
@@ -101,12 +102,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     super::leave_out(&mut test, &vectors.classes, NOT_TRAINED);
     let read_seconds = start.elapsed().as_secs_f64();
 
-    let cs = match args.c {
-        Some(c) => vec![c],
-        None => parse_c_grid(&args.head.c_grid).map_err(|error| Usage(error.to_string()))?,
-    };
     let params = TrainParams::new(args.head.params(kind)?)
-        .cs(cs)
+        .cs(args.head.cs(&[kind], args.c)?)
         .validation(validation)
         .standardize(args.head.standardize)
         .seed(args.head.seed)
@@ -137,7 +134,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         head: &args.output,
         layer: &layer.name,
         kind,
-        c: outcome.model.c(),
+        tuned: outcome.model.tuned(),
         read_seconds,
         outcome: &outcome,
         chosen_on: args.split.as_deref().and_then(|split| Some(split.split_once(':')?.1)),
@@ -206,18 +203,24 @@ fn print(shown: &Shown) {
         eprintln!("warning: {warning}");
     }
     println!(
-        "{} on {} ({} images, {} classes), C = {:.4e}",
+        "{} on {} ({} images, {} classes){}",
         shown.kind,
         shown.layer,
         training.n,
         training.class_counts.len(),
-        shown.c
+        match shown.tuned {
+            Tuned::C(c) => format!(", C = {c:.4e}"),
+            Tuned::Nothing => String::new(),
+        }
     );
     if let Some(selection) = &outcome.selection {
         let best = selection.best();
         let (mean, error) = (100.0 * best.mean, 100.0 * best.standard_error);
         match shown.chosen_on {
-            Some(split) => println!("accuracy {mean:.1} % ± {error:.1} on split {split}, which chose C"),
+            Some(split) => {
+                let which = which_chose(shown.tuned);
+                println!("accuracy {mean:.1} % ± {error:.1} on split {split}{which}");
+            }
             None => println!(
                 "cross-validated accuracy {mean:.1} % ± {error:.1} (standard error over {} folds)",
                 selection.folds
@@ -232,7 +235,9 @@ fn print(shown: &Shown) {
             super::evaluate::print(test, &format!("split {}", shown.test_rows.unwrap_or_default()));
         }
         (None, Some(selection)) => {
-            let rows = shown.chosen_on.map_or("out-of-fold".into(), |split| format!("split {split}, which chose C"));
+            let rows = shown
+                .chosen_on
+                .map_or("out-of-fold".into(), |split| format!("split {split}{}", which_chose(shown.tuned)));
             match &outcome.calibrated_out_of_fold {
                 Some(calibrated) => super::evaluate::print(calibrated, &format!("{rows}, calibrated")),
                 None => super::evaluate::print(&selection.out_of_fold, &rows),
@@ -252,6 +257,11 @@ fn print(shown: &Shown) {
     if let Some(page) = &shown.report {
         println!("wrote the report {}", page.display());
     }
+}
+
+/// What the split that validates did, as the end of a sentence.
+fn which_chose(tuned: Tuned) -> String {
+    tuned.symbol().map_or_else(|| ", which was not trained on".into(), |symbol| format!(", which chose {symbol}"))
 }
 
 /// What the calibration was fitted to and what it brought.

@@ -3,7 +3,7 @@
 use crate::plot::{Point, ScorePlot, Series};
 use headstart_cache::{Cache, LayerInfo};
 use headstart_extractor::zoo;
-use headstart_trainer::{HeadKind, HeadParams, Part, Prepared, Validation, Vectors, evaluate, train_prepared};
+use headstart_trainer::{HeadKind, HeadParams, Part, Prepared, Tuned, Validation, Vectors, evaluate, train_prepared};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ pub struct SweepOptions {
     pub layers: Vec<String>,
     /// The heads.
     pub heads: Vec<HeadParams>,
-    /// Candidates for C.
+    /// Candidates for C, for heads that have one.
     pub cs: Vec<f64>,
     /// Folds of the cross-validation that picks C.
     pub folds: usize,
@@ -39,8 +39,9 @@ pub struct SweepRow {
     pub pool: String,
     /// The head.
     pub head: HeadKind,
-    /// The C that cross-validation chose.
-    pub c: f64,
+    /// What cross-validation chose.
+    #[serde(flatten)]
+    pub tuned: Tuned,
     /// Mean accuracy over the folds.
     pub cv_mean: f64,
     /// Its standard error.
@@ -148,7 +149,8 @@ fn layer_rows(
     let depth = depth(&cache.provenance().backbone, &layer.layer);
     let mut rows = Vec::new();
     for head in &options.heads {
-        let outcome = train_prepared(&prepared, head, &options.cs, &|_| {})?;
+        let cs = if head.kind.has_c() { &options.cs[..] } else { &[1.0] };
+        let outcome = train_prepared(&prepared, head, cs, &|_| {})?;
         let tested = if test.is_empty() {
             None
         } else {
@@ -161,7 +163,7 @@ fn layer_rows(
             layer: layer.layer.clone(),
             pool: layer.pool.clone(),
             head: head.kind,
-            c: outcome.model.c(),
+            tuned: outcome.model.tuned(),
             cv_mean: outcome.training.cv_mean.unwrap_or(f64::NAN),
             cv_se: outcome.training.cv_standard_error.unwrap_or(f64::NAN),
             n_train: train.len(),

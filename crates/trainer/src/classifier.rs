@@ -7,6 +7,7 @@ use crate::calibration::Calibration;
 use crate::metrics::{argmax_rows, log_losses, softmax_rows};
 use crate::model::LinearModel;
 use crate::params::HeadKind;
+use crate::tuned::Tuned;
 
 /// A rule with its calibration, if it has one.
 ///
@@ -90,10 +91,10 @@ impl Model {
         }
     }
 
-    /// Inverse regularisation it was trained with.
-    pub fn c(&self) -> f64 {
+    /// What the grid chose for it.
+    pub fn tuned(&self) -> Tuned {
         match &self.rule {
-            Rule::Linear(model) => model.c(),
+            Rule::Linear(model) => Tuned::of(model.kind(), model.c()),
         }
     }
 

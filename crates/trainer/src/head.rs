@@ -72,8 +72,9 @@ pub struct TrainingSummary {
     pub cv_standard_error: Option<f64>,
     /// Accuracy over all held-out rows, with interval.
     pub cv_accuracy: Option<Estimate>,
-    /// Objective on the training rows.
-    pub objective: f64,
+    /// Objective on the training rows, for heads that have one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub objective: Option<f64>,
     /// How close to the optimum the weights are.
     pub certificate: Certificate,
     /// How the probabilities were calibrated; none if they were not.

@@ -21,6 +21,8 @@
 //! Temperature: softmax(scores / temperature). Others have one map for each class, applied to its score (for two classes one map
 //! to the probability of the second, applied to its score less that of the first); their results are divided by their sum.
 //!
+//! Heads of kind `ncm` have no field `c`, and are of version 2.
+//!
 //! One key and no times in it: the same training writes the same bytes.
 
 use std::collections::HashMap;
@@ -39,6 +41,7 @@ use crate::head::{Head, Source, TrainingSummary};
 use crate::model::LinearModel;
 use crate::params::HeadKind;
 use crate::part_file::PartFile;
+use crate::tuned::Tuned;
 
 /// Newest version of the format above; raised when an older reader would misread a newer file. Heads that older readers
 /// understand are still written as version 1.
@@ -63,7 +66,8 @@ struct Description {
     format_version: u32,
     kind: HeadKind,
     classes: Vec<String>,
-    c: f64,
+    #[serde(flatten)]
+    tuned: Tuned,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     calibration: Option<Calibration>,
     source: Source,
@@ -119,10 +123,10 @@ impl Head {
     pub(crate) fn description(&self) -> Result<String, Error> {
         let description = Description {
             format: FORMAT.into(),
-            format_version: if self.model.calibration().is_some() { HEAD_FORMAT_VERSION } else { 1 },
+            format_version: if is_known_to_version_1(&self.model) { 1 } else { HEAD_FORMAT_VERSION },
             kind: self.model.kind(),
             classes: self.model.classes().to_vec(),
-            c: self.model.c(),
+            tuned: self.model.tuned(),
             calibration: self.model.calibration().cloned(),
             source: self.source.clone(),
             training: self.training.clone(),
@@ -163,9 +167,12 @@ impl Head {
         let weights =
             Array2::from_shape_vec((shape[0], shape[1]), weight).map_err(|error| format!("weight: {error}"))?;
         let (_, bias) = tensor(&tensors, "bias", 1)?;
-        let Description { kind, classes, c, calibration, source, training, .. } = description;
-        let model =
-            Model::from(LinearModel::new(kind, classes, weights, Array1::from(bias), c)?).calibrated(calibration)?;
+        let Description { kind, classes, tuned, calibration, source, training, .. } = description;
+        if kind.has_c() && tuned == Tuned::Nothing {
+            return Err(format!("c: the field is missing, which heads of kind {kind} have"));
+        }
+        let model = Model::from(LinearModel::new(kind, classes, weights, Array1::from(bias), tuned.value())?)
+            .calibrated(calibration)?;
         if training.class_counts.len() != model.classes().len() {
             return Err(format!(
                 "training.class_counts: {} entries for {} classes",
@@ -175,6 +182,11 @@ impl Head {
         }
         Ok(Self { model, source, training })
     }
+}
+
+/// Whether readers of version 1 take the head for what it is.
+fn is_known_to_version_1(model: &Model) -> bool {
+    model.kind().has_c() && model.calibration().is_none()
 }
 
 /// Shape and values of an F64 tensor.

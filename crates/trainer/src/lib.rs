@@ -33,6 +33,7 @@ mod reduction;
 mod samples;
 mod selection;
 mod train;
+mod tuned;
 mod vectors;
 
 pub use calibration::{
@@ -61,4 +62,5 @@ pub use prepared::{FitReport, Fitted, HeldOut, Prepared};
 pub use samples::Samples;
 pub use selection::{CrossValidation, GridPoint, Scheme};
 pub use train::{Outcome, Progress, Seconds, train, train_prepared};
+pub use tuned::Tuned;
 pub use vectors::{Part, Vectors};

@@ -12,7 +12,7 @@ const ROW_BLOCK: usize = 256;
 /// Scores `W x + b`, one per class; the largest wins. Acts on raw features, whatever scaling the training used.
 ///
 /// Two classes are stored as two rows as well: (−w/2, w/2) for logistic heads, whose softmax then is exactly the binary logistic
-/// model, and (−w, w) for SVMs. Weights are f64: with features far from 0 the bias cancels most of `W x`, and f32 weights would lose
+/// model (and for nearest means), and (−w, w) for others. Weights are f64: with features far from 0 the bias cancels most of `W x`, and f32 weights would lose
 /// there what the solver won; a head is small beside its cache.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinearModel {
@@ -93,7 +93,7 @@ impl LinearModel {
         &self.bias
     }
 
-    /// Inverse regularisation it was trained with.
+    /// Inverse regularisation it was trained with; 1 for kinds that have none.
     pub fn c(&self) -> f64 {
         self.c
     }
@@ -148,7 +148,7 @@ impl LinearModel {
             return (self.weights.clone(), scores.clone());
         }
         let factor = match self.kind {
-            HeadKind::Logistic => 1.0,
+            HeadKind::Logistic | HeadKind::Ncm => 1.0,
             HeadKind::Svm | HeadKind::Ridge => 0.5,
         };
         let difference = |rows: ArrayView2<f64>| (&rows.column(1) - &rows.column(0)) * factor;
@@ -163,7 +163,7 @@ pub(crate) fn expand(kind: HeadKind, scores: &Array2<f64>) -> Array2<f64> {
         return scores.clone();
     }
     let factor = match kind {
-        HeadKind::Logistic => 0.5,
+        HeadKind::Logistic | HeadKind::Ncm => 0.5,
         HeadKind::Svm | HeadKind::Ridge => 1.0,
     };
     let mut both = Array2::zeros((scores.nrows(), 2));

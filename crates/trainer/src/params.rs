@@ -16,6 +16,9 @@ pub enum HeadKind {
     Svm,
     /// Ridge classifier: least squares on targets of ±1, one against the rest.
     Ridge,
+    /// Nearest class mean: the class whose mean is nearest, by Euclidean distance (of standardised features where these are asked
+    /// for). The score is −½‖x − mean‖² up to what all classes share.
+    Ncm,
 }
 
 impl HeadKind {
@@ -25,10 +28,16 @@ impl HeadKind {
             Self::Logistic => "logistic",
             Self::Svm => "svm",
             Self::Ridge => "ridge",
+            Self::Ncm => "ncm",
         }
     }
 
-    /// Whether the head gives probabilities.
+    /// Whether the head minimises `C · Σ loss + ½‖W‖²`, so that there is a C to choose.
+    pub fn has_c(self) -> bool {
+        matches!(self, Self::Logistic | Self::Svm | Self::Ridge)
+    }
+
+    /// Whether the head gives probabilities by itself.
     pub fn is_probabilistic(self) -> bool {
         matches!(self, Self::Logistic)
     }
@@ -48,10 +57,11 @@ impl std::str::FromStr for HeadKind {
             "logistic" => Ok(Self::Logistic),
             "svm" => Ok(Self::Svm),
             "ridge" => Ok(Self::Ridge),
+            "ncm" => Ok(Self::Ncm),
             _ => Err(Error::Parameter {
                 name: "--head",
                 value: format!("'{text}'"),
-                wanted: "choose logistic, svm or ridge",
+                wanted: "choose logistic, svm, ridge or ncm",
             }),
         }
     }
@@ -181,7 +191,8 @@ impl HeadParams {
                 SvmLoss::Hinge => Loss::Hinge,
                 SvmLoss::SquaredHinge => Loss::SquaredHinge,
             },
-            HeadKind::Ridge => Loss::Squared,
+            // Means minimise the sum of squared distances; there is no loss that is weighed against a penalty.
+            HeadKind::Ridge | HeadKind::Ncm => Loss::Squared,
         }
     }
 
@@ -200,6 +211,9 @@ impl HeadParams {
             let value = self.tolerance.to_string();
             return Err(Error::Parameter { name: "--tol", value, wanted: "give a number between 0 and 1, e.g. 1e-4" });
         }
+        if !self.kind.has_c() {
+            self.verify_without_loss()?;
+        }
         if self.engine == EngineChoice::Linfa {
             if self.loss() == Loss::Logistic && self.class_weight != ClassWeight::None {
                 return Err(Error::LinfaWeights);
@@ -209,6 +223,21 @@ impl HeadParams {
                 let wanted = "linfa has logistic heads and SVMs with hinge loss; use --engine default for others";
                 return Err(Error::Parameter { name: "--engine", value, wanted });
             }
+        }
+        Ok(())
+    }
+}
+
+impl HeadParams {
+    /// Refuses what only heads with a loss heed.
+    fn verify_without_loss(&self) -> Result<(), Error> {
+        if self.engine == EngineChoice::Linfa {
+            let wanted = "linfa has logistic heads and SVMs; leave --engine out for others";
+            return Err(Error::Parameter { name: "--engine", value: "linfa".into(), wanted });
+        }
+        if self.class_weight == ClassWeight::Balanced {
+            let wanted = "class means do not depend on how often a class occurs; leave --class-weight out for ncm";
+            return Err(Error::Parameter { name: "--class-weight", value: "balanced".into(), wanted });
         }
         Ok(())
     }
@@ -282,7 +311,7 @@ pub struct HeldOutUse {
 }
 
 impl TrainParams {
-    /// C = 1, five folds, seed 0, features as they are. A [`HeadKind`] will do for the head.
+    /// C = 1 (which is to be left as it is for heads that have none), five folds, seed 0, features as they are. A [`HeadKind`] will do for the head.
     pub fn new(head: impl Into<HeadParams>) -> Self {
         Self(TrainValidParams {
             head: head.into(),
@@ -381,7 +410,7 @@ pub(crate) fn check_cs(cs: &[f64]) -> Result<(), Error> {
 
 impl TrainValidParams {
     fn verify(&self) -> Result<(), Error> {
-        check_cs(&self.cs)?;
+        check_grid(self.head.kind, &self.cs)?;
         check_validation(&self.validation)?;
         if self.validation == Validation::None && self.cs.len() > 1 {
             return Err(Error::Parameter {
@@ -395,6 +424,20 @@ impl TrainValidParams {
         }
         self.head.verify()
     }
+}
+
+/// Refuses values of C for heads that have none, and those that make no sense for others.
+pub(crate) fn check_grid(kind: HeadKind, cs: &[f64]) -> Result<(), Error> {
+    if kind.has_c() || cs == [1.0] {
+        return check_cs(cs);
+    }
+    Err(no_c(cs))
+}
+
+/// What is wrong with choosing among values of C for a head without.
+fn no_c(cs: &[f64]) -> Error {
+    let value = format!("{cs:?}");
+    Error::Parameter { name: "C", value, wanted: "nearest class means (ncm) have no C; leave it out" }
 }
 
 /// Why a head cannot be calibrated without validation.
@@ -461,7 +504,7 @@ mod tests {
         let message = message(calibrated.validation(Validation::None));
         assert!(message.contains("--calibrate is temperature without validation"), "{message}");
         assert!("beta".parse::<CalibrationChoice>().unwrap_err().to_string().contains("platt, isotonic"));
-        assert!("forest".parse::<HeadKind>().unwrap_err().to_string().contains("logistic, svm or ridge"));
+        assert!("forest".parse::<HeadKind>().unwrap_err().to_string().contains("logistic, svm, ridge or ncm"));
         assert!("fast".parse::<EngineChoice>().unwrap_err().to_string().contains("default or linfa"));
     }
 }

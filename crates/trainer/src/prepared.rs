@@ -17,18 +17,22 @@ use crate::engine::{Gram, Problem, Solution, engine, wants_inner_products};
 use crate::folds::stratified_folds;
 use crate::metrics::{Metrics, argmax_rows, log_losses};
 use crate::model::{LinearModel, expand};
-use crate::params::{HeadParams, Loss, Validation, check_cs, check_validation};
+use crate::params::{HeadParams, Loss, Validation, check_grid, check_validation};
 use crate::reduction::Design;
 use crate::samples::Samples;
 use crate::selection::{CrossValidation, FoldScore, Scheme};
+use crate::tuned::Tuned;
 
 /// What a fit reports beside the model.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct FitReport {
-    /// Inverse regularisation.
-    pub c: f64,
-    /// `C · Σ loss + ½‖W‖²` on the training rows; with standardisation the penalty is on the weights of standardised features.
-    pub objective: f64,
+    /// The grid point that was fitted.
+    #[serde(flatten)]
+    pub tuned: Tuned,
+    /// `C · Σ loss + ½‖W‖²` on the training rows, for heads that minimise it; with standardisation the penalty is on the weights of
+    /// standardised features.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub objective: Option<f64>,
     /// How close to the optimum the solution is.
     pub certificate: crate::engine::Certificate,
     /// Solver iterations, where known.
@@ -159,7 +163,7 @@ impl<'a> Prepared<'a> {
     pub fn for_heads(mut self, heads: &[HeadParams]) -> Result<Self, Error> {
         let started = Instant::now();
         // Orthogonal columns cost more than one fit.
-        self.rotate = !self.splits.is_empty() && heads.iter().any(|head| head.loss() != Loss::Hinge);
+        self.rotate = !self.splits.is_empty() && heads.iter().any(|head| head.kind.has_c() && head.loss() != Loss::Hinge);
         if self.rotate {
             self.full.rotate()?;
         }
@@ -231,7 +235,7 @@ impl<'a> Prepared<'a> {
         cs: &[f64],
         done: &(dyn Fn() + Sync),
     ) -> Result<CrossValidation, Error> {
-        check_cs(cs)?;
+        check_grid(head.kind, cs)?;
         head.verify()?;
         if self.splits.is_empty() {
             return Err(Error::Split("cross-validation needs folds or validation rows".into()));
@@ -252,7 +256,7 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// Parameters that make no sense, and the solvers' own.
     pub fn fit(&self, head: &HeadParams, c: f64) -> Result<Fitted, Error> {
-        check_cs(&[c])?;
+        check_grid(head.kind, &[c])?;
         head.verify()?;
         let engine = engine(head);
         let started = Instant::now();
@@ -262,7 +266,7 @@ impl<'a> Prepared<'a> {
         let all: Vec<usize> = (0..self.train.len()).collect();
         problem.inner = self.inner.as_ref().map(|inner| (inner, &all[..]));
         let solution = engine.fit(&problem, self.full.solver_c(c))?;
-        let objective = self.full.outer_objective(solution.objective);
+        let objective = outer_objective(head, &self.full, &solution);
         let (weights, bias) = self.full.to_raw(self.samples.features, &solution.weights, &solution.bias);
         let model = LinearModel::from_outputs(head.kind, self.samples.classes, weights, bias, c)
             .map_err(|reason| Error::Solver { engine: engine.name(), c, reason })?;
@@ -275,7 +279,7 @@ impl<'a> Prepared<'a> {
             );
         }
         let report = FitReport {
-            c,
+            tuned: Tuned::of(head.kind, c),
             objective,
             certificate: solution.certificate,
             iterations: solution.iterations,
@@ -363,7 +367,7 @@ impl<'a> Prepared<'a> {
         let score = |solution: Solution| {
             let scores = expand(head.kind, &scores(test, &solution.weights, &solution.bias));
             FoldScore {
-                objective: design.outer_objective(solution.objective),
+                objective: outer_objective(head, design, &solution),
                 log_losses: head.kind.is_probabilistic().then(|| log_losses(scores.view(), &test_labels)),
                 predicted: argmax_rows(scores.view()),
                 certificate: solution.certificate,
@@ -376,6 +380,11 @@ impl<'a> Prepared<'a> {
 
 fn scores(features: ArrayView2<f64>, weights: &Array2<f64>, bias: &Array1<f64>) -> Array2<f64> {
     features.dot(&weights.t()) + bias
+}
+
+/// The objective of a solution in terms of the features' own coordinates, for heads that have one.
+fn outer_objective(head: &HeadParams, design: &Design, solution: &Solution) -> Option<f64> {
+    head.kind.has_c().then(|| design.outer_objective(solution.objective))
 }
 
 /// The fixed split that validates the given rows.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Certificate;
 use crate::metrics::Metrics;
 use crate::params::HeadKind;
+use crate::tuned::Tuned;
 
 /// How the validation rows were chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,8 +42,9 @@ pub struct CrossValidation {
 /// Scores of one C.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GridPoint {
-    /// Inverse regularisation.
-    pub c: f64,
+    /// Where on the grid.
+    #[serde(flatten)]
+    pub tuned: Tuned,
     /// Accuracy on each fold.
     pub fold_accuracy: Vec<f64>,
     /// Mean of the folds' accuracies.
@@ -52,7 +54,7 @@ pub struct GridPoint {
     /// Mean negative log-likelihood over all held-out rows in nats, for heads with probabilities.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub log_loss: Option<f64>,
-    /// `C · Σ loss + ½‖W‖²` on each fold's training rows.
+    /// `C · Σ loss + ½‖W‖²` on each fold's training rows; empty for heads that do not minimise it.
     pub fold_objective: Vec<f64>,
     /// The worst certificate among the folds.
     pub certificate: Certificate,
@@ -64,7 +66,7 @@ pub struct GridPoint {
 pub(crate) struct FoldScore {
     pub(crate) predicted: Vec<usize>,
     pub(crate) log_losses: Option<Vec<f64>>,
-    pub(crate) objective: f64,
+    pub(crate) objective: Option<f64>,
     pub(crate) certificate: Certificate,
     pub(crate) iterations: Option<usize>,
 }
@@ -85,7 +87,7 @@ impl CrossValidation {
         let points: Vec<GridPoint> = cs
             .iter()
             .enumerate()
-            .map(|(index, &c)| grid_point(c, scores.iter().map(|fold| &fold[index]), truth))
+            .map(|(index, &c)| grid_point(Tuned::of(kind, c), scores.iter().map(|fold| &fold[index]), truth))
             .collect();
         let best = best_point(&points);
         let pick = |fold: &Vec<FoldScore>| fold[best].predicted.clone();
@@ -110,24 +112,24 @@ impl CrossValidation {
             .filter(|point| !point.certificate.converged)
             .map(|point| {
                 let Certificate { measure, value, tolerance, .. } = &point.certificate;
-                format!("C = {}: not converged ({measure:?} {value:.1e}, wanted {tolerance:.0e})", point.c)
+                format!("{}: not converged ({measure:?} {value:.1e}, wanted {tolerance:.0e})", point.tuned)
             })
             .collect();
-        let c = self.best().c;
-        let smaller = self.points.iter().any(|point| point.c < c);
-        let larger = self.points.iter().any(|point| point.c > c);
+        let best = self.best().tuned;
+        let smaller = self.points.iter().any(|point| point.tuned.value() < best.value());
+        let larger = self.points.iter().any(|point| point.tuned.value() > best.value());
         if smaller != larger {
             let end = if larger { "smallest" } else { "largest" };
-            warnings.push(format!("the best C, {c}, is the {end} one tried; a wider grid may do better"));
+            warnings.push(format!("the best, {best}, is the {end} one tried; a wider grid may do better"));
         }
         warnings
     }
 }
 
-fn grid_point<'a>(c: f64, folds: impl Iterator<Item = &'a FoldScore>, truth: &[usize]) -> GridPoint {
+fn grid_point<'a>(tuned: Tuned, folds: impl Iterator<Item = &'a FoldScore>, truth: &[usize]) -> GridPoint {
     let mut rest = truth;
     let mut point = GridPoint {
-        c,
+        tuned,
         fold_accuracy: Vec::new(),
         mean: 0.0,
         standard_error: 0.0,
@@ -146,7 +148,7 @@ fn grid_point<'a>(c: f64, folds: impl Iterator<Item = &'a FoldScore>, truth: &[u
             point.certificate = fold.certificate.clone();
         }
         point.fold_accuracy.push(right as f64 / labels.len() as f64);
-        point.fold_objective.push(fold.objective);
+        point.fold_objective.extend(fold.objective);
         point.iterations = point.iterations.zip(fold.iterations).map(|(sum, more)| sum + more);
         loss = loss.zip(fold.log_losses.as_ref()).map(|(sum, losses): (f64, _)| sum + losses.iter().sum::<f64>());
     }
@@ -167,7 +169,7 @@ fn best_point(points: &[GridPoint]) -> usize {
     let top = points.iter().map(|point| point.mean).fold(f64::NEG_INFINITY, f64::max);
     (0..points.len())
         .filter(|&index| points[index].mean > top - 1e-12)
-        .min_by(|&a, &b| points[a].c.total_cmp(&points[b].c))
+        .min_by(|&a, &b| points[a].tuned.value().total_cmp(&points[b].tuned.value()))
         .unwrap_or(0)
 }
 
@@ -180,7 +182,7 @@ mod tests {
         FoldScore {
             predicted: predicted.to_vec(),
             log_losses: None,
-            objective: 1.0,
+            objective: Some(1.0),
             certificate: Certificate::new(Measure::RelativeDualityGap, error, 1e-4),
             iterations: None,
         }
@@ -202,7 +204,7 @@ mod tests {
         assert_eq!(found.points[0].fold_accuracy, [0.75, 1.0]);
         assert_eq!(found.points[0].mean, 0.875);
         assert!((found.points[0].standard_error - 0.125).abs() < 1e-15);
-        assert_eq!(found.best().c, 1.0);
+        assert_eq!(found.best().tuned, Tuned::C(1.0));
         assert_eq!(found.out_of_fold.confusion, [[3, 0], [1, 2]]);
         let warnings = found.warnings();
         assert_eq!(warnings.len(), 1, "{warnings:?}");

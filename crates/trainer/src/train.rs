@@ -8,7 +8,7 @@ use crate::engine::engine;
 use crate::head::{Head, Source, TrainingSummary};
 use crate::metrics::Metrics;
 use crate::out_of_fold::{HeldOutVerdicts, OutOfFold};
-use crate::params::{HeadParams, HeldOutUse, TrainValidParams, check_cs};
+use crate::params::{HeadParams, HeldOutUse, TrainValidParams, check_grid};
 use crate::prepared::{Counter, FitReport, Prepared};
 use crate::samples::Samples;
 use crate::selection::CrossValidation;
@@ -108,7 +108,7 @@ fn train_with(
     held_out: &HeldOutUse,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, Error> {
-    check_cs(cs)?;
+    check_grid(head.kind, cs)?;
     let report = |done, total| progress(Progress::Grid { done, total });
     let counter = Counter::new(cs.len() * prepared.folds(), &report);
     let selection = match (prepared.folds(), cs) {
@@ -116,7 +116,7 @@ fn train_with(
         (0, _) => return Err(Error::Split(format!("{} values of C, but no rows to compare them on", cs.len()))),
         _ => Some(prepared.cross_validate(head, cs, &|| counter.step())?),
     };
-    let c = selection.as_ref().map_or(cs[0], |selection| selection.best().c);
+    let c = selection.as_ref().map_or(cs[0], |selection| selection.best().tuned.value());
     progress(Progress::Refit);
     let out_of_fold = OutOfFold::new(prepared, head, c, held_out)?;
     let fitted = prepared.fit(head, c)?;
@@ -130,8 +130,8 @@ fn train_with(
     warnings.extend(out_of_fold.warning);
     if !fitted.report.certificate.converged {
         warnings.push(format!(
-            "the final fit at C = {c} did not converge: {:?} {:.1e}",
-            fitted.report.certificate.measure, fitted.report.certificate.value
+            "the final fit at {} did not converge: {:?} {:.1e}",
+            fitted.report.tuned, fitted.report.certificate.measure, fitted.report.certificate.value
         ));
     }
     let training_metrics = prepared.training_metrics(&model)?;

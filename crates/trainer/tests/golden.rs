@@ -88,12 +88,13 @@ fn compare(name: &str) {
             let fitted = prepared.fit(&head, point.c).unwrap();
             let place = format!("{name} {kind} C = {}", point.c);
             assert!(fitted.report.certificate.converged, "{place}: {:?}", fitted.report.certificate);
+            let reached = fitted.report.objective.unwrap();
             // What the head does to raw features is what the solver reported in its own coordinates, and what scikit-learn
             // reached.
             let raw = objective(fitted.model.linear().unwrap(), train_x.view(), &train_y, &head).unwrap();
-            let off = (fitted.report.objective / point.objective - 1.0).abs();
-            assert!((raw / fitted.report.objective - 1.0).abs() < 1e-6, "{place}: {raw} {}", fitted.report.objective);
-            assert!(off < 1e-4, "{place}: {} instead of {}, {off:.1e} off", fitted.report.objective, point.objective);
+            let off = (reached / point.objective - 1.0).abs();
+            assert!((raw / reached - 1.0).abs() < 1e-6, "{place}: {raw} {}", reached);
+            assert!(off < 1e-4, "{place}: {} instead of {}, {off:.1e} off", reached, point.objective);
             let accuracy = evaluate(&fitted.model, test_x.view(), &test_y).unwrap().accuracy.value;
             assert!((accuracy - point.accuracy).abs() <= 0.005, "{place}: {accuracy} instead of {}", point.accuracy);
         }

@@ -46,7 +46,8 @@ fn calibrated(kind: HeadKind, calibration: CalibrationChoice, classes: usize, co
     let groups: Vec<usize> = (0..12).collect();
     let samples =
         Samples { features: x.view(), labels: &y, groups: &groups, classes: &names, scored: None, weights: None };
-    let params = TrainParams::new(kind).cs([0.03]).seed(seed).validation(Validation::KFold(2));
+    let c = if kind.has_c() { 0.03 } else { 1.0 };
+    let params = TrainParams::new(kind).cs([c]).seed(seed).validation(Validation::KFold(2));
     let params = params.calibration(calibration).check().unwrap();
     let source = Source { layer: "layer4:gap".into(), pool: "gap".into(), provenance: Some(provenance()) };
     train(samples, &params, &|_| ()).unwrap().into_head(source)
@@ -84,7 +85,7 @@ fn reason(bytes: &[u8]) -> String {
 fn files_round_trip_and_are_replaced_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("heads/new/x.head");
-    for kind in [HeadKind::Logistic, HeadKind::Svm] {
+    for kind in [HeadKind::Logistic, HeadKind::Svm, HeadKind::Ncm] {
         let head = head(kind, 3, 5, 1);
         head.save(&path).unwrap();
         assert_eq!(Head::load(&path).unwrap(), head);
@@ -137,6 +138,7 @@ fn every_field_is_checked() {
     assert!(text(&|json| json["classes"] = serde_json::json!(["a", "b", "a"])).contains("listed twice"));
     assert!(text(&|json| json["classes"] = serde_json::json!(["a"])).contains("at least 2"));
     assert!(text(&|json| json["c"] = 0.into()).contains("c: 0"));
+    assert!(text(&|json| drop(json.as_object_mut().unwrap().remove("c"))).contains("c: the field is missing"));
     assert!(text(&|json| drop(json.as_object_mut().unwrap().remove("source"))).contains("source"));
     assert!(text(&|json| json["training"]["class_counts"] = serde_json::json!([1])).contains("class_counts"));
 

@@ -2,7 +2,7 @@
 
 use super::{Subject, calibration::Calibrated, command::quoted, judged::Judged, reliability::Reliability};
 use headstart_cache::Provenance;
-use headstart_trainer::{Error, HeadKind, Metrics, Outcome};
+use headstart_trainer::{Error, HeadKind, Metrics, Outcome, Tuned};
 use serde::Serialize;
 
 /// The content of a report.
@@ -21,7 +21,8 @@ pub struct Content<'a> {
     /// Features of a row.
     pub width: usize,
     pub kind: HeadKind,
-    pub c: f64,
+    #[serde(flatten)]
+    pub tuned: Tuned,
     pub classes: &'a [String],
     /// The split that chose C, where that was no cross-validation.
     pub chosen_on: Option<&'a str>,
@@ -59,7 +60,7 @@ impl<'a> Content<'a> {
             pool: subject.pool,
             width: model.width(),
             kind: model.kind(),
-            c: model.c(),
+            tuned: model.tuned(),
             classes: model.classes(),
             chosen_on: subject.chosen_on,
             test_rows: subject.test_rows,
@@ -80,7 +81,8 @@ impl<'a> Content<'a> {
 
     /// What scores on held-out rows are called: by folds each row is predicted by a model that has not seen it.
     pub fn held_out(&self) -> String {
-        self.chosen_on.map_or_else(|| "Out of fold".into(), |split| format!("Split {split}, which chose C"))
+        let chose = self.tuned.symbol().map_or_else(String::new, |symbol| format!(", which chose {symbol}"));
+        self.chosen_on.map_or_else(|| "Out of fold".into(), |split| format!("Split {split}{chose}"))
     }
 
     /// Scores on held-out rows as the head itself would have done, calibrated if it is.

@@ -3,7 +3,7 @@
 use super::{
     axes::{Axes, shares},
     content::Content,
-    html::{count, escape, percent, short},
+    html::{chosen, count, escape, percent, short},
 };
 use headstart_trainer::{CrossValidation, GridPoint, Measure};
 
@@ -11,24 +11,35 @@ use headstart_trainer::{CrossValidation, GridPoint, Measure};
 pub fn section(content: &Content) -> String {
     let warnings = warnings(content);
     let Some(selection) = &content.outcome.selection else {
-        return format!(
-            "<p>C = {} was given; no rows were held out to compare others on.</p>{warnings}",
-            short(content.c)
-        );
+        return match chosen(content.tuned) {
+            Some(chosen) => {
+                format!("<p>{chosen} was given; no rows were held out to compare others on.</p>{warnings}")
+            }
+            None => format!("<p>This kind of head has nothing to choose, and no rows were held out.</p>{warnings}"),
+        };
     };
     let best = selection.best();
     let on = match content.chosen_on {
         Some(split) => format!("on split {}", escape(split)),
         None => format!("in each of {} folds (seed {})", selection.folds, selection.seed),
     };
+    let Some(symbol) = best.tuned.symbol() else {
+        let folds: Vec<String> = best.fold_accuracy.iter().map(|&accuracy| percent(accuracy)).collect();
+        return format!(
+            "<p>This kind of head has nothing to choose. Accuracy on held-out rows {on}: {} % ± {} (folds: {}).</p>{warnings}",
+            percent(best.mean),
+            percent(best.standard_error),
+            folds.join(" · ")
+        );
+    };
     let spread = match content.chosen_on {
         Some(_) => "The band is ± one standard error (binomial).",
         None => "Dots are single folds, the line is their mean, the band ± one standard error of it.",
     };
     format!(
-        r#"<figure class="plot">{}<figcaption>Accuracy on held-out rows {on}. {spread} Chosen: C = {}, {} % ± {}.</figcaption></figure>{warnings}{}"#,
+        r#"<figure class="plot">{}<figcaption>Accuracy on held-out rows {on}. {spread} Chosen: {symbol} = {}, {} % ± {}.</figcaption></figure>{warnings}{}"#,
         picture(selection),
-        short(best.c),
+        short(best.tuned.value()),
         percent(best.mean),
         percent(best.standard_error),
         table(selection),
@@ -40,31 +51,41 @@ fn warnings(content: &Content) -> String {
     let what = match certificate.measure {
         Measure::RelativeWeightError => "the weights are within a relative error of",
         Measure::RelativeDualityGap => "the objective is above its minimum by at most a share of",
+        Measure::ClosedForm => return format!("<p>The fit is in closed form.</p>{}", list_of_warnings(content)),
     };
     let reached = if certificate.converged { "converged" } else { "did not converge" };
     let fit = format!(
         "<p>The final fit {reached}: {what} {:.1e} (asked for: {:.0e}).</p>",
         certificate.value, certificate.tolerance
     );
+    fit + &list_of_warnings(content)
+}
+
+fn list_of_warnings(content: &Content) -> String {
     let warnings: String =
         content.outcome.warnings.iter().map(|warning| format!("<li>{}</li>", escape(warning))).collect();
     match &warnings[..] {
-        "" => fit,
-        _ => format!(r#"{fit}<div class="warning"><h3>Warnings</h3><ul>{warnings}</ul></div>"#),
+        "" => warnings,
+        _ => format!(r#"<div class="warning"><h3>Warnings</h3><ul>{warnings}</ul></div>"#),
     }
+}
+
+/// Where a point is along the axis.
+fn at(point: &GridPoint) -> f64 {
+    point.tuned.value()
 }
 
 fn picture(selection: &CrossValidation) -> String {
     let mut points: Vec<&GridPoint> = selection.points.iter().collect();
-    points.sort_by(|a, b| a.c.total_cmp(&b.c));
+    points.sort_by(|a, b| at(a).total_cmp(&at(b)));
     let ends = |point: &GridPoint| [point.mean - point.standard_error, point.mean + point.standard_error];
     let all = points.iter().flat_map(|point| point.fold_accuracy.iter().copied().chain(ends(point)));
     let (y, y_ticks) = shares(all.map(|value| value.clamp(0.0, 1.0)));
-    let (low, high) = (points[0].c.log10(), points[points.len() - 1].c.log10());
+    let (low, high) = (at(points[0]).log10(), at(points[points.len() - 1]).log10());
     let room = (0.04 * (high - low)).max(0.1);
     let axes = Axes { x: (low - room, high + room), y };
 
-    let place = |point: &GridPoint, value: f64| axes.at(point.c.log10(), value.clamp(0.0, 1.0));
+    let place = |point: &GridPoint, value: f64| axes.at(at(point).log10(), value.clamp(0.0, 1.0));
     let upper = points.iter().map(|point| place(point, ends(point)[1]));
     let lower = points.iter().rev().map(|point| place(point, ends(point)[0]));
     let band: Vec<String> = upper.chain(lower).collect();
@@ -75,22 +96,24 @@ fn picture(selection: &CrossValidation) -> String {
     };
     let folds: String = points
         .iter()
-        .flat_map(|point| point.fold_accuracy.iter().map(|&value| dot(point.c, value, "fold", 2.6)))
+        .flat_map(|point| point.fold_accuracy.iter().map(|&value| dot(at(point), value, "fold", 2.6)))
         .collect();
     let means: String = points
         .iter()
-        .map(|point| dot(point.c, point.mean, if point.certificate.converged { "mean" } else { "mean doubtful" }, 3.6))
+        .map(|point| {
+            dot(at(point), point.mean, if point.certificate.converged { "mean" } else { "mean doubtful" }, 3.6)
+        })
         .collect();
     let best = selection.best();
-    let (x, top, bottom) = (axes.across(best.c.log10()), axes.down(axes.y.1), axes.down(axes.y.0));
-    let anchor = if best.c.log10() > (low + high) / 2.0 { ("end", -6.0) } else { ("start", 6.0) };
+    let (x, top, bottom) = (axes.across(at(best).log10()), axes.down(axes.y.1), axes.down(axes.y.0));
+    let anchor = if at(best).log10() > (low + high) / 2.0 { ("end", -6.0) } else { ("start", 6.0) };
     let chosen = format!(
         r#"<path class="chosen" d="M{x:.1},{bottom:.1}V{top:.1}"/>{}<text class="{} strong" x="{:.1}" y="{:.1}">C = {}</text>"#,
-        dot(best.c, best.mean, "ring", 7.0),
+        dot(at(best), best.mean, "ring", 7.0),
         anchor.0,
         x + anchor.1,
         bottom - 8.0,
-        short(best.c),
+        short(at(best)),
     );
     let drawn = format!(
         r#"<polygon class="band" points="{}"/>{folds}<polyline class="line" points="{}"/>{means}{chosen}"#,
@@ -101,10 +124,10 @@ fn picture(selection: &CrossValidation) -> String {
         "Mean accuracy over {} against {} from {} to {}; the best is {} percent at C = {}.",
         count(selection.folds, "split", "folds"),
         count(points.len(), "value of C", "values of C"),
-        short(points[0].c),
-        short(points[points.len() - 1].c),
+        short(at(points[0])),
+        short(at(points[points.len() - 1])),
         percent(best.mean),
-        short(best.c)
+        short(at(best))
     );
     let x_ticks = decades(&points, low - room, high + room);
     let names = ("C (inverse regularisation, logarithmic)", "accuracy, %");
@@ -119,7 +142,7 @@ fn decades(points: &[&GridPoint], low: f64, high: f64) -> Vec<(f64, String)> {
         return (first..=last).step_by(step as usize).map(|power| (f64::from(power), power_of_ten(power))).collect();
     }
     let step = points.len() / 5 + 1;
-    points.iter().step_by(step).map(|point| (point.c.log10(), short(point.c))).collect()
+    points.iter().step_by(step).map(|point| (at(point).log10(), short(at(point)))).collect()
 }
 
 fn power_of_ten(power: i32) -> String {
@@ -148,7 +171,7 @@ fn table(selection: &CrossValidation) -> String {
             let converged = if certificate.converged { "" } else { " (not converged)" };
             format!(
                 r#"<tr{class}><th scope="row">{}</th><td>{}</td><td>{}</td>{loss}<td>{:.0e}{converged}</td><td class="left">{}</td></tr>"#,
-                short(point.c),
+                short(at(point)),
                 percent(point.mean),
                 percent(point.standard_error),
                 certificate.value,
@@ -178,7 +201,7 @@ mod tests {
         let dots = svg.matches(r#"class="fold""#).count();
         assert_eq!(dots, selection.points.len() * selection.folds);
         assert_eq!(svg.matches(r#"class="mean"#).count(), selection.points.len());
-        assert!(svg.contains(&format!("C = {}</text>", short(selection.best().c))));
+        assert!(svg.contains(&format!("C = {}</text>", short(at(selection.best())))));
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }
 

@@ -12,9 +12,10 @@ pub fn section(content: &Content) -> String {
     let rows = match &images.rows {
         Basis::Test(split) => format!("From the {} of split {}.", count(images.n, "image", "images"), escape(split)),
         Basis::Validation(split) => format!(
-            "From the {} of split {}, which chose C but were not trained on.",
+            "From the {} of split {}, which {}were not trained on.",
             count(images.n, "image", "images"),
-            escape(split)
+            escape(split),
+            content.tuned.symbol().map_or_else(String::new, |symbol| format!("chose {symbol} but "))
         ),
         Basis::OutOfFold => format!(
             "From the {}, for there are no test rows: each is judged by a model that had not seen it, the one of the fold that \

@@ -1,5 +1,12 @@
 //! Text and numbers as the page shows them.
 
+use headstart_trainer::Tuned;
+
+/// What a grid chose, `C = 0.01`; none for heads with nothing to choose.
+pub fn chosen(tuned: Tuned) -> Option<String> {
+    Some(format!("{} = {}", tuned.symbol()?, short(tuned.value())))
+}
+
 /// Text from outside as it may stand in an element or in a quoted attribute. Characters that HTML forbids become �.
 pub fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());

@@ -22,7 +22,9 @@ pub fn page(content: &Content) -> String {
     let reliability = content.reliability.as_ref().filter(|_| content.calibrated.is_none() || content.test.is_some());
     let reliability = reliability.map(|found| (reliability_title(content), found.section()));
     let calibrated: String = content.calibrated.iter().map(|found| section("Calibration", &found.section())).collect();
-    let plots: String = [("Choice of C".to_owned(), curve::section(content))]
+    let choice =
+        content.tuned.symbol().map_or_else(|| "Cross-validation".into(), |symbol| format!("Choice of {symbol}"));
+    let plots: String = [(choice, curve::section(content))]
         .into_iter()
         .chain(reliability)
         .map(|(title, body)| section(&title, &body))
@@ -53,7 +55,7 @@ pub fn page(content: &Content) -> String {
 <body>
 <header>
 <h1>{}</h1>
-<p class="lead">{} · {} classes · {} training images · C = {}</p>
+<p class="lead">{} · {} classes · {} training images{}</p>
 {}
 </header>
 <main>
@@ -70,7 +72,7 @@ pub fn page(content: &Content) -> String {
         name(backbone),
         content.classes.len(),
         content.outcome.training.n,
-        super::html::short(content.c),
+        super::html::chosen(content.tuned).map_or_else(String::new, |chosen| format!(" · {chosen}")),
         scores::headline(content),
         join(scores),
         join(rest),
@@ -97,6 +99,7 @@ fn capitalised(kind: &str) -> &str {
         "logistic" => "Logistic regression",
         "svm" => "Linear SVM",
         "ridge" => "Ridge classifier",
+        "ncm" => "Nearest class mean",
         other => other,
     }
 }

@@ -69,13 +69,16 @@ pub fn side_by_side(content: &Content) -> String {
         rows +=
             &row("Log-loss, nats", &|metrics| metrics.log_loss.map_or_else(|| "–".into(), |loss| format!("{loss:.4}")));
     }
-    let held_out = match (&content.outcome.selection, content.chosen_on) {
-        (None, _) => "",
-        (Some(_), None) => {
-            " Out of fold: each row as predicted by the model that had not seen it; C was chosen on the same rows, so this \
-             is slightly optimistic."
+    let unseen = " Out of fold: each row as predicted by the model that had not seen it";
+    let held_out = match (&content.outcome.selection, content.chosen_on, content.tuned.symbol()) {
+        (None, ..) | (Some(_), Some(_), None) => String::new(),
+        (Some(_), None, None) => format!("{unseen}."),
+        (Some(_), None, Some(symbol)) => {
+            format!("{unseen}; {symbol} was chosen on the same rows, so this is slightly optimistic.")
         }
-        (Some(_), Some(_)) => " The split that chose C is slightly optimistic for that reason.",
+        (Some(_), Some(_), Some(symbol)) => {
+            format!(" The split that chose {symbol} is slightly optimistic for that reason.")
+        }
     };
     format!(
         r#"<div class="scroll" tabindex="0" role="region" aria-label="Scores side by side"><table><thead><tr><td></td>{headings}</tr></thead><tbody>{rows}</tbody></table></div><p class="note">Square brackets: 95 % intervals.{held_out} Scores on training rows say how far the head can fit, not how good it is.</p>"#

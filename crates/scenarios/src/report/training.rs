@@ -2,7 +2,7 @@
 
 use super::{
     content::Content,
-    html::{escape, name, short},
+    html::{chosen, escape, name},
 };
 use headstart_cache::{Preprocessing, Resize};
 use headstart_trainer::{ClassWeight, Scheme};
@@ -35,6 +35,7 @@ pub fn seconds(content: &Content) -> String {
 pub fn provenance(content: &Content) -> String {
     let (from, training) = (content.provenance, &content.outcome.training);
     let imported = content.is_imported();
+    let choice = content.tuned.symbol().map_or("Scored by".into(), |symbol| format!("{symbol} chosen by"));
     let listed = if imported { "Imported from" } else { "Images listed from" };
     let mut facts: Vec<(&str, String)> = vec![
         ("Backbone", name(&from.backbone)),
@@ -52,11 +53,11 @@ pub fn provenance(content: &Content) -> String {
         (listed, from.images.as_deref().map_or_else(|| "–".into(), name)),
         ("Cache", name(&content.cache)),
         ("Head file", name(&content.head)),
-        ("Head", format!("{} by {}, C = {}", content.kind, escape(&training.engine), short(content.c))),
+        ("Head", head(content)),
         ("Standardised", if training.standardize { "yes" } else { "no" }.into()),
         ("Class weight", if training.class_weight == ClassWeight::Balanced { "balanced" } else { "none" }.into()),
         ("Training rows", format!("{} of {} classes", training.n, training.class_counts.len())),
-        ("C chosen by", chosen_by(content)),
+        (&choice, chosen_by(content)),
         ("Seed of the folds", training.seed.to_string()),
         ("headstart", format!("{}; cache written by {}", content.tool_version, escape(&from.tool_version))),
     ];
@@ -66,6 +67,11 @@ pub fn provenance(content: &Content) -> String {
     let rows: String =
         facts.iter().map(|(fact, value)| format!(r#"<tr><th scope="row">{fact}</th><td>{value}</td></tr>"#)).collect();
     format!(r#"<table class="facts"><tbody>{rows}</tbody></table>"#)
+}
+
+fn head(content: &Content) -> String {
+    let tuned = chosen(content.tuned).map_or_else(String::new, |chosen| format!(", {chosen}"));
+    format!("{} by {}{tuned}", content.kind, escape(&content.outcome.training.engine))
 }
 
 fn views(views: u32) -> String {

@@ -57,7 +57,7 @@ pub enum CalibrationChoice {
     /// Not at all: logistic heads give the probabilities of their model, others none.
     #[default]
     None,
-    /// What suits the head: a temperature where scores are logits, else Platt's sigmoids.
+    /// What suits the head: a temperature where scores are log-likelihoods up to one factor (logistic, ncm), else Platt's sigmoids.
     Auto,
     /// This one.
     Method(CalibrationMethod),
@@ -69,7 +69,7 @@ impl CalibrationChoice {
         match (self, kind) {
             (Self::None, _) => None,
             (Self::Method(method), _) => Some(method),
-            (Self::Auto, HeadKind::Logistic) => Some(CalibrationMethod::Temperature),
+            (Self::Auto, HeadKind::Logistic | HeadKind::Ncm) => Some(CalibrationMethod::Temperature),
             (Self::Auto, HeadKind::Svm | HeadKind::Ridge) => Some(CalibrationMethod::Platt),
         }
     }

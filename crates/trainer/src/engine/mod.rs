@@ -3,6 +3,7 @@
 mod kernel;
 mod linfa_logistic;
 mod linfa_svm;
+mod nearest_mean;
 mod normal_equations;
 mod products;
 mod smooth;
@@ -94,6 +95,8 @@ pub enum Measure {
     /// (primal − dual) / primal objective, for one-against-the-rest the largest over the classes: the objective is at most this
     /// share above its optimum.
     RelativeDualityGap,
+    /// Nothing: the solution is a formula, with no error but rounding.
+    ClosedForm,
 }
 
 impl Certificate {
@@ -132,6 +135,7 @@ pub(crate) fn wants_inner_products(head: &HeadParams, rows: usize, columns: usiz
 /// The engine for a head.
 pub fn engine(head: &HeadParams) -> &'static dyn Engine {
     match (head.kind, head.engine) {
+        (HeadKind::Ncm, _) => &nearest_mean::NearestMean,
         (HeadKind::Logistic, EngineChoice::Linfa) => &linfa_logistic::LinfaLogistic,
         (HeadKind::Svm, EngineChoice::Linfa) => &linfa_svm::LinfaSvm,
         _ if head.loss() == Loss::Hinge => &svm::HingeSvm,

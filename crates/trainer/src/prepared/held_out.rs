@@ -7,7 +7,7 @@ use super::Prepared;
 use crate::Error;
 use crate::engine::engine;
 use crate::model::expand;
-use crate::params::{HeadParams, check_cs};
+use crate::params::{HeadParams, check_grid};
 
 /// Scores of held-out rows, fold after fold, each by the model that had not seen it.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +33,7 @@ impl Prepared<'_> {
     /// # Errors
     /// Parameters that make no sense, [`Error::Split`] if there are no folds, and the solvers' own.
     pub fn held_out_scores(&self, head: &HeadParams, c: f64) -> Result<HeldOut, Error> {
-        check_cs(&[c])?;
+        check_grid(head.kind, &[c])?;
         head.verify()?;
         if self.splits.is_empty() {
             return Err(Error::Split("scores of held-out rows need folds or validation rows".into()));
