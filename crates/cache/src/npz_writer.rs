@@ -29,6 +29,24 @@ impl<W: Write + Seek> NpzWriter<W> {
         self.array(name, "<f8", size_of::<f64>(), shape, &bytes)
     }
 
+    /// Adds an array of float32, `values` in row-major order.
+    ///
+    /// # Errors
+    /// As [`Self::floats`].
+    pub fn singles(&mut self, name: &str, shape: &[usize], values: impl IntoIterator<Item = f32>) -> io::Result<()> {
+        let bytes: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
+        self.array(name, "<f4", size_of::<f32>(), shape, &bytes)
+    }
+
+    /// Adds an array of int64, `values` in row-major order; an empty `shape` makes one number of no dimensions.
+    ///
+    /// # Errors
+    /// As [`Self::floats`].
+    pub fn integers(&mut self, name: &str, shape: &[usize], values: impl IntoIterator<Item = i64>) -> io::Result<()> {
+        let bytes: Vec<u8> = values.into_iter().flat_map(i64::to_le_bytes).collect();
+        self.array(name, "<i8", size_of::<i64>(), shape, &bytes)
+    }
+
     /// Adds an array of fixed-width Unicode, as wide as the longest text; an empty `shape` makes one text of no dimensions.
     ///
     /// # Errors

@@ -12,7 +12,8 @@ computes in double inside. Classes, layer, weights and preprocessing are the JSO
 
 FILE.npz has the arrays weight (classes × width) and bias, with scores = X @ weight.T + bias, and the texts classes, kind,
 layer, provenance (JSON) and calibration (JSON: the map from scores to probabilities, null without); numpy.load reads it as
-it is.
+it is. A head of nearest neighbours (knn) goes to FILE.npz alone: vectors (rows × width, float32), labels, neighbors,
+knn_metric and, if standardised, mean and scale.
 
 Examples:
   headstart export heads/photos.head -o photos.onnx

@@ -140,7 +140,13 @@ pub struct HeadArgs {
     /// Candidates for C: from:to:count, spaced evenly in the logarithm [default: 1e-4:1e3:8].
     #[arg(long, value_name = "FROM:TO:COUNT")]
     pub c_grid: Option<String>,
-    /// Folds of the cross-validation; `none` fits the one C of --c without it.
+    /// Candidates for the number of neighbours, for heads of kind knn [default: 1,3,5,11,21].
+    #[arg(long, value_name = "K,K,…")]
+    pub neighbors: Option<String>,
+    /// What near means to these: euclidean or cosine [default: euclidean].
+    #[arg(long = "knn-metric", value_name = "euclidean|cosine")]
+    knn_metric_text: Option<String>,
+    /// Folds of the cross-validation; `none` fits the one C of --c (or the one number of --neighbors) without it.
     #[arg(long = "cv", value_name = "K|none", default_value = "5", value_parser = parse_folds)]
     cv_folds: usize,
     /// Bring every feature to mean 0 and standard deviation 1 (statistics of each fold's training rows).
@@ -167,6 +173,9 @@ pub struct HeadArgs {
 /// Candidates for C unless others are asked for.
 const C_GRID: &str = "1e-4:1e3:8";
 
+/// Candidates for the number of neighbours unless others are asked for.
+const NEIGHBORS: &str = "1,3,5,11,21";
+
 impl HeadArgs {
     /// Candidates for C, given once or by a grid; of heads without a C the 1 that stands for none.
     fn cs(&self, kinds: &[HeadKind], one: Option<f64>) -> anyhow::Result<Vec<f64>> {
@@ -174,7 +183,8 @@ impl HeadArgs {
             let given = [("--c", one.is_some()), ("--c-grid", self.c_grid.is_some())];
             return match given.iter().find(|(_, given)| *given) {
                 Some((option, _)) => {
-                    Err(Usage(format!("{option}: heads of kind {} have no C; leave it out", kinds[0])).into())
+                    let instead = if kinds[0] == HeadKind::Knn { "; give --neighbors" } else { "; leave it out" };
+                    Err(Usage(format!("{option}: heads of kind {} have no C{instead}", kinds[0])).into())
                 }
                 None => Ok(vec![1.0]),
             };
@@ -185,12 +195,27 @@ impl HeadArgs {
         }
     }
 
+    /// Candidates for the number of neighbours, after refusing options that only nearest neighbours heed where there are none.
+    fn neighbors(&self, kinds: &[HeadKind]) -> anyhow::Result<Vec<usize>> {
+        if !kinds.contains(&HeadKind::Knn) {
+            let given = [("--neighbors", self.neighbors.is_some()), ("--knn-metric", self.knn_metric_text.is_some())];
+            if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+                return Err(Usage(format!("{option} is for heads of kind knn; leave it out for {}", kinds[0])).into());
+            }
+        }
+        let text = self.neighbors.as_deref().unwrap_or(NEIGHBORS);
+        let wrong = || Usage(format!("--neighbors is '{text}': give whole numbers from 1, e.g. {NEIGHBORS}"));
+        let one = |part: &str| part.trim().parse().ok().filter(|&k: &usize| k > 0);
+        text.split(',').map(|part| one(part).ok_or_else(|| wrong().into())).collect()
+    }
+
     /// What is fitted, for one kind of head.
     fn params(&self, kind: HeadKind) -> anyhow::Result<HeadParams> {
         let class_weight = parse(&self.class_weight_text)?;
         let engine = parse(&self.engine_text)?;
         let svm_loss = parse(&self.svm_loss_text)?;
-        let params = HeadParams { kind, svm_loss, engine, class_weight, tolerance: self.tolerance };
+        let knn_metric = self.knn_metric_text.as_deref().map(parse).transpose()?.unwrap_or_default();
+        let params = HeadParams { kind, svm_loss, engine, class_weight, knn_metric, tolerance: self.tolerance };
         params.check().map_err(usage)
     }
 }

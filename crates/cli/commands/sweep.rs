@@ -23,7 +23,7 @@ pub struct Args {
     /// Only these layers [default: all in the cache].
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     layers: Vec<String>,
-    /// Heads to train: logistic, svm, ridge, ncm.
+    /// Heads to train: logistic, svm, ridge, ncm, knn.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "logistic,svm")]
     heads: Vec<String>,
     #[command(flatten)]
@@ -51,6 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         layers: args.layers.clone(),
         heads: kinds.iter().map(|&kind| args.head.params(kind)).collect::<Result<_, _>>()?,
         cs: args.head.cs(&kinds, None)?,
+        neighbors: args.head.neighbors(&kinds)?,
         folds: args.head.cv_folds,
         standardize: args.head.standardize,
         seed: args.head.seed,
@@ -105,6 +106,7 @@ fn print(result: &Sweep, several: bool) {
                 row.head.to_string(),
                 match row.tuned {
                     Tuned::C(c) => format!("{c:.1e}"),
+                    Tuned::Neighbors(_) => row.tuned.to_string(),
                     Tuned::Nothing => "–".into(),
                 },
                 format!("{} ± {}", percent(row.cv_mean), percent(row.cv_se)),

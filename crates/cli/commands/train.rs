@@ -25,6 +25,7 @@ Examples:
   headstart train features/photos.h5 --layer layer2 --head svm --c-grid 1e-5:1e1:7 --class-weight balanced -o x.head
   headstart train features/photos.h5 --layer layer4 -o heads/photos.head --report reports/photos
   headstart train features/photos.h5 --layer layer4 --head svm --calibrate auto -o heads/photos.head
+  headstart train features/photos.h5 --layer layer4 --head knn --neighbors 1,5,20 --knn-metric cosine -o x.head
   headstart train features/photos.h5 --head svm --c 0.01 --split train:val -o x.head
   headstart train features/photos.h5 --head svm --c 0.01 --cv none -o x.head")]
 pub struct Args {
@@ -36,8 +37,8 @@ pub struct Args {
     layer: Option<String>,
     #[command(flatten)]
     head: super::HeadArgs,
-    /// logistic, svm, ridge or ncm (nearest class mean).
-    #[arg(long = "head", value_name = "logistic|svm|ridge|ncm", default_value = "logistic")]
+    /// logistic, svm, ridge, ncm (nearest class mean) or knn (nearest neighbours).
+    #[arg(long = "head", value_name = "logistic|svm|ridge|ncm|knn", default_value = "logistic")]
     kind: String,
     /// Turn scores into calibrated probabilities: platt, isotonic, temperature, or auto (temperature for logistic heads, platt
     /// for others). Fitted to the rows that the folds of the best C held out.
@@ -102,15 +103,16 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     super::leave_out(&mut test, &vectors.classes, NOT_TRAINED);
     let read_seconds = start.elapsed().as_secs_f64();
 
+    let (cs, neighbors) = (args.head.cs(&[kind], args.c)?, args.head.neighbors(&[kind])?);
     let params = TrainParams::new(args.head.params(kind)?)
-        .cs(args.head.cs(&[kind], args.c)?)
+        .cs(cs)
         .validation(validation)
         .standardize(args.head.standardize)
         .seed(args.head.seed)
         .calibration(super::parse(&args.calibrate_text)?)
-        .keep_held_out(args.report.is_some())
-        .check()
-        .map_err(super::usage)?;
+        .keep_held_out(args.report.is_some());
+    let params = if kind == HeadKind::Knn { params.neighbors(neighbors) } else { params };
+    let params = params.check().map_err(super::usage)?;
     args.report.as_deref().map(report::make_folder).transpose()?;
     let bar = ProgressBar::new(0);
     bar.set_style(
@@ -210,6 +212,7 @@ fn print(shown: &Shown) {
         training.class_counts.len(),
         match shown.tuned {
             Tuned::C(c) => format!(", C = {c:.4e}"),
+            Tuned::Neighbors(_) => format!(", {}", shown.tuned),
             Tuned::Nothing => String::new(),
         }
     );
@@ -226,6 +229,10 @@ fn print(shown: &Shown) {
                 selection.folds
             ),
         }
+    }
+    if let Some(kept) = outcome.model.neighbors() {
+        let bytes = table::short_bytes(kept.bytes() as u64);
+        println!("the head keeps its {} training vectors, {bytes}", kept.labels().len());
     }
     if let Some(calibration) = &training.calibration {
         print_calibration(calibration);

@@ -18,7 +18,9 @@ pub struct SweepOptions {
     pub heads: Vec<HeadParams>,
     /// Candidates for C, for heads that have one.
     pub cs: Vec<f64>,
-    /// Folds of the cross-validation that picks C.
+    /// Candidates for the number of neighbours.
+    pub neighbors: Vec<usize>,
+    /// Folds of the cross-validation that picks among them.
     pub folds: usize,
     /// Whether features are brought to mean 0 and standard deviation 1.
     pub standardize: bool,
@@ -149,7 +151,12 @@ fn layer_rows(
     let depth = depth(&cache.provenance().backbone, &layer.layer);
     let mut rows = Vec::new();
     for head in &options.heads {
-        let cs = if head.kind.has_c() { &options.cs[..] } else { &[1.0] };
+        let neighbors: Vec<f64> = options.neighbors.iter().map(|&k| k as f64).collect();
+        let cs = match head.kind {
+            HeadKind::Knn => &neighbors[..],
+            kind if kind.has_c() => &options.cs[..],
+            _ => &[1.0],
+        };
         let outcome = train_prepared(&prepared, head, cs, &|_| {})?;
         let tested = if test.is_empty() {
             None
@@ -329,6 +336,7 @@ mod tests {
             layers: Vec::new(),
             heads: vec![HeadParams::new(HeadKind::Logistic)],
             cs: vec![1.0],
+            neighbors: vec![1],
             folds: 2,
             standardize: false,
             seed: 0,
@@ -364,6 +372,7 @@ mod tests {
             layers: Vec::new(),
             heads: vec![HeadKind::Logistic.into()],
             cs: vec![1.0],
+            neighbors: vec![1],
             folds: 2,
             standardize: false,
             seed: 0,

@@ -3,15 +3,16 @@
 use ndarray::{Array2, ArrayView2};
 
 use crate::Error;
-use crate::calibration::Calibration;
+use crate::calibration::{Calibration, log_losses_of_probabilities};
 use crate::metrics::{argmax_rows, log_losses, softmax_rows};
 use crate::model::LinearModel;
+use crate::neighbors::{NeighborsModel, Votes};
 use crate::params::HeadKind;
 use crate::tuned::Tuned;
 
 /// A rule with its calibration, if it has one.
 ///
-/// The class of a row is the one of the best score; of a calibrated head the likeliest, as in scikit-learn, and where several
+/// The class of a row is the one of the best score (of equal votes, the one of the nearest voter); of a calibrated head the likeliest, as in scikit-learn, and where several
 /// are equally likely the best score among these.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
@@ -24,6 +25,8 @@ pub struct Model {
 pub enum Rule {
     /// `W x + b`.
     Linear(LinearModel),
+    /// A vote of the nearest training vectors.
+    Neighbors(NeighborsModel),
 }
 
 /// What a model says of some rows.
@@ -40,6 +43,12 @@ pub struct Verdicts {
 impl From<LinearModel> for Model {
     fn from(model: LinearModel) -> Self {
         Self { rule: Rule::Linear(model), calibration: None }
+    }
+}
+
+impl From<NeighborsModel> for Model {
+    fn from(model: NeighborsModel) -> Self {
+        Self { rule: Rule::Neighbors(model), calibration: None }
     }
 }
 
@@ -62,6 +71,15 @@ impl Model {
     pub fn linear(&self) -> Option<&LinearModel> {
         match &self.rule {
             Rule::Linear(model) => Some(model),
+            Rule::Neighbors(_) => None,
+        }
+    }
+
+    /// The training vectors, of heads that keep them.
+    pub fn neighbors(&self) -> Option<&NeighborsModel> {
+        match &self.rule {
+            Rule::Linear(_) => None,
+            Rule::Neighbors(model) => Some(model),
         }
     }
 
@@ -74,6 +92,7 @@ impl Model {
     pub fn kind(&self) -> HeadKind {
         match &self.rule {
             Rule::Linear(model) => model.kind(),
+            Rule::Neighbors(_) => HeadKind::Knn,
         }
     }
 
@@ -81,6 +100,7 @@ impl Model {
     pub fn classes(&self) -> &[String] {
         match &self.rule {
             Rule::Linear(model) => model.classes(),
+            Rule::Neighbors(model) => model.classes(),
         }
     }
 
@@ -88,6 +108,7 @@ impl Model {
     pub fn width(&self) -> usize {
         match &self.rule {
             Rule::Linear(model) => model.width(),
+            Rule::Neighbors(model) => model.width(),
         }
     }
 
@@ -95,6 +116,7 @@ impl Model {
     pub fn tuned(&self) -> Tuned {
         match &self.rule {
             Rule::Linear(model) => Tuned::of(model.kind(), model.c()),
+            Rule::Neighbors(model) => Tuned::Neighbors(model.neighbors()),
         }
     }
 
@@ -108,8 +130,21 @@ impl Model {
     /// # Errors
     /// [`Error::Width`] for features of another width, [`Error::NotFinite`] for NaN and infinities.
     pub fn decision(&self, features: ArrayView2<f32>) -> Result<Array2<f64>, Error> {
+        Ok(self.decide(features)?.0)
+    }
+
+    /// Scores and the classes that they say.
+    fn decide(&self, features: ArrayView2<f32>) -> Result<(Array2<f64>, Vec<usize>), Error> {
         match &self.rule {
-            Rule::Linear(model) => model.decision(features),
+            Rule::Linear(model) => {
+                let scores = model.decision(features)?;
+                let predicted = argmax_rows(scores.view());
+                Ok((scores, predicted))
+            }
+            Rule::Neighbors(model) => {
+                let Votes { shares, predicted } = model.votes(features)?;
+                Ok((shares, predicted))
+            }
         }
     }
 
@@ -118,20 +153,14 @@ impl Model {
     /// # Errors
     /// As [`Self::decision`].
     pub fn verdicts(&self, features: ArrayView2<f32>) -> Result<Verdicts, Error> {
-        let decision = self.decision(features)?;
-        let probabilities = match &self.calibration {
-            Some(map) => Some(map.probabilities(decision.view())),
-            None if self.has_probabilities() => {
-                let mut probabilities = decision.clone();
-                softmax_rows(&mut probabilities);
-                Some(probabilities)
-            }
-            None => None,
+        let (decision, predicted) = self.decide(features)?;
+        let Some(map) = &self.calibration else {
+            let probabilities = own_probabilities(self.kind(), &decision);
+            return Ok(Verdicts { decision, probabilities, predicted });
         };
-        let predicted = match (&self.calibration, &probabilities) {
-            (Some(map), Some(probabilities)) => map.predict(decision.view(), probabilities.view()),
-            _ => argmax_rows(decision.view()),
-        };
+        let probabilities = map.probabilities(decision.view());
+        let predicted = map.predict(decision.view(), probabilities.view(), &predicted);
+        let probabilities = Some(probabilities);
         Ok(Verdicts { decision, probabilities, predicted })
     }
 
@@ -159,8 +188,28 @@ impl Model {
         let probabilities = verdicts.probabilities.as_ref()?;
         Some(match &self.calibration {
             Some(map) => map.log_losses(verdicts.decision.view(), probabilities.view(), labels),
-            // From the scores themselves, where nothing is too small to be told from 0.
-            None => log_losses(verdicts.decision.view(), labels),
+            None => own_log_losses(self.kind(), verdicts.decision.view(), labels),
         })
+    }
+}
+
+/// The probabilities that scores stand for without a map, for kinds of heads that have them: the softmax of log-likelihoods,
+/// shares of votes as they are.
+pub(crate) fn own_probabilities(kind: HeadKind, scores: &Array2<f64>) -> Option<Array2<f64>> {
+    kind.is_probabilistic().then(|| {
+        let mut probabilities = scores.clone();
+        if kind != HeadKind::Knn {
+            softmax_rows(&mut probabilities);
+        }
+        probabilities
+    })
+}
+
+/// Negative log-likelihood of each row's true class in nats: of log-likelihoods from the scores themselves, where nothing is too
+/// small to be told from 0; a class without a vote counts as 2.2e-16.
+pub(crate) fn own_log_losses(kind: HeadKind, scores: ArrayView2<f64>, labels: &[usize]) -> Vec<f64> {
+    match kind {
+        HeadKind::Knn => log_losses_of_probabilities(scores, labels),
+        _ => log_losses(scores, labels),
     }
 }

@@ -140,6 +140,25 @@ pub enum Error {
         /// `NaN`, `inf` or `-inf`.
         value: f32,
     },
+    /// More neighbours than there are rows to choose them from.
+    #[error("--neighbors asks for {neighbors}, but there are only {rows} training rows{place}; give smaller numbers")]
+    FewNeighbors {
+        /// Neighbours asked for.
+        neighbors: usize,
+        /// Training rows.
+        rows: usize,
+        /// When there are so few, empty for the whole training set.
+        place: String,
+    },
+    /// Nearest neighbours all have one vote.
+    #[error("nearest neighbours (knn) have one vote each; leave sample weights out")]
+    WeightedNeighbors,
+    /// No ONNX for a head that is its training vectors.
+    #[error("{}: a head of nearest neighbours is its training vectors, not a formula that fits ONNX well; export to .npz", path.display())]
+    ExportNeighbors {
+        /// The file.
+        path: PathBuf,
+    },
     /// No column tells any two rows apart.
     #[error("all {rows} training rows have the same features, so this layer cannot tell the classes apart")]
     ConstantFeatures {

@@ -21,7 +21,9 @@
 //! Temperature: softmax(scores / temperature). Others have one map for each class, applied to its score (for two classes one map
 //! to the probability of the second, applied to its score less that of the first); their results are divided by their sum.
 //!
-//! Heads of kind `ncm` have no field `c`, and are of version 2.
+//! Heads of kind `ncm` have no field `c`, and are of version 2. So are those of kind `knn`, which have other tensors, `vectors` (F32,
+//! n × d, the training vectors as they are), `labels` (I64, n) and, where features were standardised, `mean` and `scale` (F64, d),
+//! and the fields `"neighbors": 5, "knn_metric": "euclidean"` in place of `c`.
 //!
 //! One key and no times in it: the same training writes the same bytes.
 
@@ -29,16 +31,16 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-use ndarray::{Array1, Array2};
+use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::calibration::Calibration;
-use crate::classifier::{Model, Rule};
+use crate::classifier::Model;
 use crate::head::{Head, Source, TrainingSummary};
-use crate::model::LinearModel;
+use crate::head_tensors::{self, Numbers};
+use crate::neighbors::{KnnMetric, NeighborsModel};
 use crate::params::HeadKind;
 use crate::part_file::PartFile;
 use crate::tuned::Tuned;
@@ -68,6 +70,8 @@ struct Description {
     classes: Vec<String>,
     #[serde(flatten)]
     tuned: Tuned,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    knn_metric: Option<KnnMetric>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     calibration: Option<Calibration>,
     source: Source,
@@ -102,16 +106,12 @@ impl Head {
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         let failed = |reason: String| Error::HeadFile { place: "head".into(), reason };
         let text = self.description()?;
-        let bytes_of =
-            |values: &mut dyn Iterator<Item = &f64>| values.flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-        let Rule::Linear(linear) = self.model.rule();
-        let weight = bytes_of(&mut linear.weights().iter());
-        let bias = bytes_of(&mut linear.bias().iter());
-        let view = |shape: &[usize], bytes| TensorView::new(Dtype::F64, shape.to_vec(), bytes);
-        let tensors = [
-            ("weight", view(linear.weights().shape(), &weight).map_err(|error| failed(error.to_string()))?),
-            ("bias", view(linear.bias().shape(), &bias).map_err(|error| failed(error.to_string()))?),
-        ];
+        let numbers = head_tensors::of(self.model.rule());
+        let tensors = numbers
+            .iter()
+            .map(|Numbers { name, dtype, shape, bytes }| Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?)))
+            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+            .map_err(|error| failed(error.to_string()))?;
         safetensors::serialize(tensors, Some(HashMap::from([(DESCRIPTION_KEY.to_owned(), text)])))
             .map_err(|error| failed(error.to_string()))
     }
@@ -127,6 +127,7 @@ impl Head {
             kind: self.model.kind(),
             classes: self.model.classes().to_vec(),
             tuned: self.model.tuned(),
+            knn_metric: self.model.neighbors().map(NeighborsModel::metric),
             calibration: self.model.calibration().cloned(),
             source: self.source.clone(),
             training: self.training.clone(),
@@ -163,16 +164,8 @@ impl Head {
         let description: Description =
             serde_json::from_str(text).map_err(|error| format!("metadata {DESCRIPTION_KEY}: {error}"))?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-        let (shape, weight) = tensor(&tensors, "weight", 2)?;
-        let weights =
-            Array2::from_shape_vec((shape[0], shape[1]), weight).map_err(|error| format!("weight: {error}"))?;
-        let (_, bias) = tensor(&tensors, "bias", 1)?;
-        let Description { kind, classes, tuned, calibration, source, training, .. } = description;
-        if kind.has_c() && tuned == Tuned::Nothing {
-            return Err(format!("c: the field is missing, which heads of kind {kind} have"));
-        }
-        let model = Model::from(LinearModel::new(kind, classes, weights, Array1::from(bias), tuned.value())?)
-            .calibrated(calibration)?;
+        let Description { kind, classes, tuned, knn_metric, calibration, source, training, .. } = description;
+        let model = head_tensors::model(&tensors, kind, classes, tuned, knn_metric)?.calibrated(calibration)?;
         if training.class_counts.len() != model.classes().len() {
             return Err(format!(
                 "training.class_counts: {} entries for {} classes",
@@ -187,17 +180,4 @@ impl Head {
 /// Whether readers of version 1 take the head for what it is.
 fn is_known_to_version_1(model: &Model) -> bool {
     model.kind().has_c() && model.calibration().is_none()
-}
-
-/// Shape and values of an F64 tensor.
-fn tensor(tensors: &SafeTensors, name: &str, dimensions: usize) -> Result<(Vec<usize>, Vec<f64>), String> {
-    let tensor = tensors.tensor(name).map_err(|_| format!("{name}: the tensor is missing"))?;
-    if tensor.dtype() != Dtype::F64 {
-        return Err(format!("{name}: dtype {:?} instead of F64", tensor.dtype()));
-    }
-    if tensor.shape().len() != dimensions {
-        return Err(format!("{name}: shape {:?} instead of {dimensions} dimension(s)", tensor.shape()));
-    }
-    let values = tensor.data().as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
-    Ok((tensor.shape().to_vec(), values))
 }

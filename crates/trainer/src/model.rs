@@ -37,14 +37,7 @@ impl LinearModel {
         c: f64,
     ) -> Result<Self, String> {
         let k = classes.len();
-        if k < 2 {
-            return Err(format!("classes: {k} of them, a head needs at least 2"));
-        }
-        let mut sorted: Vec<&String> = classes.iter().collect();
-        sorted.sort();
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("classes: '{}' is listed twice", pair[0]));
-        }
+        check_classes(&classes)?;
         if weights.nrows() != k || weights.ncols() == 0 {
             return Err(format!("weight: shape {:?} for {k} classes", weights.shape()));
         }
@@ -149,11 +142,24 @@ impl LinearModel {
         }
         let factor = match self.kind {
             HeadKind::Logistic | HeadKind::Ncm => 1.0,
-            HeadKind::Svm | HeadKind::Ridge => 0.5,
+            HeadKind::Svm | HeadKind::Ridge | HeadKind::Knn => 0.5,
         };
         let difference = |rows: ArrayView2<f64>| (&rows.column(1) - &rows.column(0)) * factor;
         let weights = difference(self.weights.t()).insert_axis(Axis(0));
         (weights, difference(scores.view()).insert_axis(Axis(1)))
+    }
+}
+
+/// Says what is wrong with the classes of a head.
+pub(crate) fn check_classes(classes: &[String]) -> Result<(), String> {
+    if classes.len() < 2 {
+        return Err(format!("classes: {} of them, a head needs at least 2", classes.len()));
+    }
+    let mut sorted: Vec<&String> = classes.iter().collect();
+    sorted.sort();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("classes: '{}' is listed twice", pair[0])),
+        None => Ok(()),
     }
 }
 
@@ -164,7 +170,7 @@ pub(crate) fn expand(kind: HeadKind, scores: &Array2<f64>) -> Array2<f64> {
     }
     let factor = match kind {
         HeadKind::Logistic | HeadKind::Ncm => 0.5,
-        HeadKind::Svm | HeadKind::Ridge => 1.0,
+        HeadKind::Svm | HeadKind::Ridge | HeadKind::Knn => 1.0,
     };
     let mut both = Array2::zeros((scores.nrows(), 2));
     both.column_mut(0).assign(&(&scores.column(0) * -factor));

@@ -4,8 +4,8 @@ use crate::Error;
 use crate::calibration::{
     Calibration, CalibrationMethod, CalibrationSummary, CrossFitted, ProbabilityScores, cross_fit,
 };
-use crate::classifier::Verdicts;
-use crate::metrics::{Metrics, argmax_rows, softmax_rows};
+use crate::classifier::{Verdicts, own_probabilities};
+use crate::metrics::Metrics;
 use crate::params::{HeadParams, HeldOutUse, no_held_out_rows};
 use crate::prepared::{HeldOut, Prepared};
 
@@ -58,18 +58,14 @@ impl OutOfFold {
             (found.calibration, found.summary, crossed) = (Some(calibration), Some(summary), cross_fitted);
         }
         if wanted.keep {
-            let HeldOut { rows, scores, .. } = held_out;
+            let HeldOut { rows, scores, predicted, .. } = held_out;
             let calibrated = crossed.map(|CrossFitted { probabilities, predicted, .. }| Verdicts {
                 decision: scores.clone(),
                 probabilities: Some(probabilities),
                 predicted,
             });
-            let probabilities = head.kind.is_probabilistic().then(|| {
-                let mut probabilities = scores.clone();
-                softmax_rows(&mut probabilities);
-                probabilities
-            });
-            let uncalibrated = Verdicts { predicted: argmax_rows(scores.view()), decision: scores, probabilities };
+            let probabilities = own_probabilities(head.kind, &scores);
+            let uncalibrated = Verdicts { predicted, decision: scores, probabilities };
             found.verdicts = Some(HeldOutVerdicts { rows, uncalibrated, calibrated });
         }
         Ok(found)
@@ -78,8 +74,8 @@ impl OutOfFold {
 
 /// Without a mistake among the rows, every lower temperature is better.
 fn unbounded(method: CalibrationMethod, held_out: &HeldOut) -> Option<String> {
-    let HeldOut { scores, labels, .. } = held_out;
-    let faultless = method == CalibrationMethod::Temperature && argmax_rows(scores.view()) == *labels;
+    let HeldOut { predicted, labels, .. } = held_out;
+    let faultless = method == CalibrationMethod::Temperature && predicted == labels;
     faultless.then(|| {
         format!(
             "all {} held-out rows are predicted right, so no temperature is the best: probabilities will be near 0 and 1; \

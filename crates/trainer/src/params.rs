@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::calibration::{CalibrationChoice, CalibrationMethod};
+use crate::neighbors::KnnMetric;
 
 /// What kind of classifier the head is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub enum HeadKind {
     /// Nearest class mean: the class whose mean is nearest, by Euclidean distance (of standardised features where these are asked
     /// for). The score is −½‖x − mean‖² up to what all classes share.
     Ncm,
+    /// k nearest neighbours: the class that most of the nearest training vectors have.
+    Knn,
 }
 
 impl HeadKind {
@@ -29,6 +32,7 @@ impl HeadKind {
             Self::Svm => "svm",
             Self::Ridge => "ridge",
             Self::Ncm => "ncm",
+            Self::Knn => "knn",
         }
     }
 
@@ -39,7 +43,7 @@ impl HeadKind {
 
     /// Whether the head gives probabilities by itself.
     pub fn is_probabilistic(self) -> bool {
-        matches!(self, Self::Logistic)
+        matches!(self, Self::Logistic | Self::Knn)
     }
 }
 
@@ -58,10 +62,11 @@ impl std::str::FromStr for HeadKind {
             "svm" => Ok(Self::Svm),
             "ridge" => Ok(Self::Ridge),
             "ncm" => Ok(Self::Ncm),
+            "knn" => Ok(Self::Knn),
             _ => Err(Error::Parameter {
                 name: "--head",
                 value: format!("'{text}'"),
-                wanted: "choose logistic, svm, ridge or ncm",
+                wanted: "choose logistic, svm, ridge, ncm or knn",
             }),
         }
     }
@@ -167,6 +172,8 @@ pub struct HeadParams {
     pub engine: EngineChoice,
     /// How much rows count, by class.
     pub class_weight: ClassWeight,
+    /// What near means to nearest neighbours.
+    pub knn_metric: KnnMetric,
     /// What the certificate of each fit has to reach; see [`crate::Measure`].
     pub tolerance: f64,
 }
@@ -179,6 +186,7 @@ impl HeadParams {
             svm_loss: SvmLoss::Hinge,
             engine: EngineChoice::Default,
             class_weight: ClassWeight::None,
+            knn_metric: KnnMetric::Euclidean,
             tolerance: DEFAULT_TOLERANCE,
         }
     }
@@ -191,8 +199,8 @@ impl HeadParams {
                 SvmLoss::Hinge => Loss::Hinge,
                 SvmLoss::SquaredHinge => Loss::SquaredHinge,
             },
-            // Means minimise the sum of squared distances; there is no loss that is weighed against a penalty.
-            HeadKind::Ridge | HeadKind::Ncm => Loss::Squared,
+            // Means minimise the sum of squared distances, and neighbours nothing; there is no loss weighed against a penalty.
+            HeadKind::Ridge | HeadKind::Ncm | HeadKind::Knn => Loss::Squared,
         }
     }
 
@@ -236,7 +244,7 @@ impl HeadParams {
             return Err(Error::Parameter { name: "--engine", value: "linfa".into(), wanted });
         }
         if self.class_weight == ClassWeight::Balanced {
-            let wanted = "class means do not depend on how often a class occurs; leave --class-weight out for ncm";
+            let wanted = "class means (ncm) and neighbours (knn) do not heed it; leave --class-weight out";
             return Err(Error::Parameter { name: "--class-weight", value: "balanced".into(), wanted });
         }
         Ok(())
@@ -332,6 +340,11 @@ impl TrainParams {
         self
     }
 
+    /// Candidates for the number of neighbours, for heads of kind [`HeadKind::Knn`], in place of C.
+    pub fn neighbors(self, neighbors: impl IntoIterator<Item = usize>) -> Self {
+        self.cs(neighbors.into_iter().map(|k| k as f64).collect::<Vec<_>>())
+    }
+
     /// How the candidates are compared.
     pub fn validation(mut self, validation: Validation) -> Self {
         self.0.validation = validation;
@@ -413,9 +426,10 @@ impl TrainValidParams {
         check_grid(self.head.kind, &self.cs)?;
         check_validation(&self.validation)?;
         if self.validation == Validation::None && self.cs.len() > 1 {
+            let (name, of) = if self.head.kind == HeadKind::Knn { ("--neighbors", "k") } else { ("--c-grid", "C") };
             return Err(Error::Parameter {
-                name: "--c-grid",
-                value: format!("{} values of C without validation", self.cs.len()),
+                name,
+                value: format!("{} values of {of} without validation", self.cs.len()),
                 wanted: "choosing among several needs --cv or --split",
             });
         }
@@ -426,12 +440,29 @@ impl TrainValidParams {
     }
 }
 
-/// Refuses values of C for heads that have none, and those that make no sense for others.
+/// Refuses points of a grid that make no sense for a kind of head.
 pub(crate) fn check_grid(kind: HeadKind, cs: &[f64]) -> Result<(), Error> {
-    if kind.has_c() || cs == [1.0] {
-        return check_cs(cs);
+    match kind {
+        HeadKind::Knn => check_neighbors(cs),
+        HeadKind::Ncm if cs != [1.0] => Err(no_c(cs)),
+        _ => check_cs(cs),
     }
-    Err(no_c(cs))
+}
+
+/// Refuses numbers of neighbours that are not whole and positive, and an empty list.
+fn check_neighbors(neighbors: &[f64]) -> Result<(), Error> {
+    let wrong = |value: String| Error::Parameter {
+        name: "--neighbors",
+        value,
+        wanted: "give whole numbers from 1, e.g. 1,3,5,11,21",
+    };
+    if neighbors.is_empty() {
+        return Err(wrong("an empty list".into()));
+    }
+    match neighbors.iter().find(|k| !(k.fract() == 0.0 && (1.0..1e9).contains(*k))) {
+        Some(k) => Err(wrong(k.to_string())),
+        None => Ok(()),
+    }
 }
 
 /// What is wrong with choosing among values of C for a head without.
@@ -504,7 +535,7 @@ mod tests {
         let message = message(calibrated.validation(Validation::None));
         assert!(message.contains("--calibrate is temperature without validation"), "{message}");
         assert!("beta".parse::<CalibrationChoice>().unwrap_err().to_string().contains("platt, isotonic"));
-        assert!("forest".parse::<HeadKind>().unwrap_err().to_string().contains("logistic, svm, ridge or ncm"));
+        assert!("forest".parse::<HeadKind>().unwrap_err().to_string().contains("logistic, svm, ridge, ncm or knn"));
         assert!("fast".parse::<EngineChoice>().unwrap_err().to_string().contains("default or linfa"));
     }
 }

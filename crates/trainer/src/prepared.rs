@@ -1,6 +1,7 @@
 //! A training set made ready once and used for any number of heads: folds, reduction, then as many fits as wanted.
 
 mod held_out;
+mod neighbors;
 
 pub use held_out::HeldOut;
 
@@ -17,7 +18,7 @@ use crate::engine::{Gram, Problem, Solution, engine, wants_inner_products};
 use crate::folds::stratified_folds;
 use crate::metrics::{Metrics, argmax_rows, log_losses};
 use crate::model::{LinearModel, expand};
-use crate::params::{HeadParams, Loss, Validation, check_grid, check_validation};
+use crate::params::{HeadKind, HeadParams, Loss, Validation, check_grid, check_validation};
 use crate::reduction::Design;
 use crate::samples::Samples;
 use crate::selection::{CrossValidation, FoldScore, Scheme};
@@ -241,10 +242,13 @@ impl<'a> Prepared<'a> {
             return Err(Error::Split("cross-validation needs folds or validation rows".into()));
         }
         let started = Instant::now();
-        let scores: Vec<Vec<FoldScore>> = (0..self.splits.len())
-            .into_par_iter()
-            .map(|fold| self.score_fold(fold, head, cs, done))
-            .collect::<Result<_, _>>()?;
+        let folds = 0..self.splits.len();
+        let scores: Vec<Vec<FoldScore>> = if head.kind == HeadKind::Knn {
+            // Each search is parallel itself, and holds a copy of its fold's vectors.
+            folds.map(|fold| self.score_votes(fold, head, cs, done)).collect::<Result<_, _>>()?
+        } else {
+            folds.into_par_iter().map(|fold| self.score_fold(fold, head, cs, done)).collect::<Result<_, _>>()?
+        };
         let truth: Vec<usize> =
             self.splits.iter().flat_map(|split| split.test.iter().map(|&row| self.samples.labels[row])).collect();
         let seconds = started.elapsed().as_secs_f64();
@@ -258,6 +262,9 @@ impl<'a> Prepared<'a> {
     pub fn fit(&self, head: &HeadParams, c: f64) -> Result<Fitted, Error> {
         check_grid(head.kind, &[c])?;
         head.verify()?;
+        if head.kind == HeadKind::Knn {
+            return self.fit_neighbors(head, c as usize);
+        }
         let engine = engine(head);
         let started = Instant::now();
         let (labels, weights) = (self.labels(&self.train), self.weights(&self.train));

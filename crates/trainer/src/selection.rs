@@ -30,7 +30,7 @@ pub struct CrossValidation {
     pub seed: u64,
     /// One entry per C.
     pub points: Vec<GridPoint>,
-    /// Index into `points` of the highest mean accuracy; of equals the one with the smallest C.
+    /// Index into `points` of the highest mean accuracy; of equals the one of the smoothest model: the smallest C, the most neighbours.
     pub best: usize,
     /// Scores of the best C over all rows, each predicted by the model that had not seen it. C was chosen on the same rows, so this
     /// is slightly optimistic.
@@ -118,7 +118,8 @@ impl CrossValidation {
         let best = self.best().tuned;
         let smaller = self.points.iter().any(|point| point.tuned.value() < best.value());
         let larger = self.points.iter().any(|point| point.tuned.value() > best.value());
-        if smaller != larger {
+        // Fewer than one neighbour there are not.
+        if smaller != larger && best != Tuned::Neighbors(1) {
             let end = if larger { "smallest" } else { "largest" };
             warnings.push(format!("the best, {best}, is the {end} one tried; a wider grid may do better"));
         }
@@ -164,12 +165,12 @@ fn grid_point<'a>(tuned: Tuned, folds: impl Iterator<Item = &'a FoldScore>, trut
     point
 }
 
-/// The highest mean; means that differ by rounding alone are equal, and of equals the smallest C wins.
+/// The highest mean; means that differ by rounding alone are equal, and of equals the smoothest model wins.
 fn best_point(points: &[GridPoint]) -> usize {
     let top = points.iter().map(|point| point.mean).fold(f64::NEG_INFINITY, f64::max);
     (0..points.len())
         .filter(|&index| points[index].mean > top - 1e-12)
-        .min_by(|&a, &b| points[a].tuned.value().total_cmp(&points[b].tuned.value()))
+        .min_by(|&a, &b| points[a].tuned.roughness().total_cmp(&points[b].tuned.roughness()))
         .unwrap_or(0)
 }
 

@@ -8,7 +8,7 @@ use crate::engine::engine;
 use crate::head::{Head, Source, TrainingSummary};
 use crate::metrics::Metrics;
 use crate::out_of_fold::{HeldOutVerdicts, OutOfFold};
-use crate::params::{HeadParams, HeldOutUse, TrainValidParams, check_grid};
+use crate::params::{HeadKind, HeadParams, HeldOutUse, TrainValidParams, check_grid};
 use crate::prepared::{Counter, FitReport, Prepared};
 use crate::samples::Samples;
 use crate::selection::CrossValidation;
@@ -137,7 +137,7 @@ fn train_with(
     let training_metrics = prepared.training_metrics(&model)?;
     let training = TrainingSummary {
         tool_version: env!("CARGO_PKG_VERSION").into(),
-        engine: engine(head).name().into(),
+        engine: if head.kind == HeadKind::Knn { "brute-force" } else { engine(head).name() }.into(),
         n: prepared.train_rows(),
         class_counts: prepared.class_counts(),
         standardize: prepared.standardize(),

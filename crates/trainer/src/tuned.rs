@@ -10,6 +10,8 @@ use crate::params::HeadKind;
 pub enum Tuned {
     /// Inverse regularisation.
     C(f64),
+    /// How many neighbours vote.
+    Neighbors(usize),
     /// The head has nothing to choose.
     Nothing,
 }
@@ -18,20 +20,27 @@ pub enum Tuned {
 struct Fields {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     c: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    neighbors: Option<usize>,
 }
 
 impl From<Tuned> for Fields {
     fn from(tuned: Tuned) -> Self {
         match tuned {
-            Tuned::C(c) => Self { c: Some(c) },
-            Tuned::Nothing => Self { c: None },
+            Tuned::C(c) => Self { c: Some(c), neighbors: None },
+            Tuned::Neighbors(neighbors) => Self { c: None, neighbors: Some(neighbors) },
+            Tuned::Nothing => Self { c: None, neighbors: None },
         }
     }
 }
 
 impl From<Fields> for Tuned {
     fn from(fields: Fields) -> Self {
-        fields.c.map_or(Self::Nothing, Self::C)
+        match (fields.c, fields.neighbors) {
+            (Some(c), _) => Self::C(c),
+            (None, Some(neighbors)) => Self::Neighbors(neighbors),
+            (None, None) => Self::Nothing,
+        }
     }
 }
 
@@ -40,6 +49,8 @@ impl Tuned {
     pub(crate) fn of(kind: HeadKind, value: f64) -> Self {
         match kind {
             HeadKind::Logistic | HeadKind::Svm | HeadKind::Ridge => Self::C(value),
+            // Grids of neighbours are checked to be whole numbers.
+            HeadKind::Knn => Self::Neighbors(value as usize),
             HeadKind::Ncm => Self::Nothing,
         }
     }
@@ -48,7 +59,16 @@ impl Tuned {
     pub fn value(self) -> f64 {
         match self {
             Self::C(c) => c,
+            Self::Neighbors(neighbors) => neighbors as f64,
             Self::Nothing => 1.0,
+        }
+    }
+
+    /// Smaller for what gives the smoother model, which wins among equals: a small C, many neighbours.
+    pub(crate) fn roughness(self) -> f64 {
+        match self {
+            Self::Neighbors(neighbors) => -(neighbors as f64),
+            other => other.value(),
         }
     }
 
@@ -56,6 +76,7 @@ impl Tuned {
     pub fn symbol(self) -> Option<&'static str> {
         match self {
             Self::C(_) => Some("C"),
+            Self::Neighbors(_) => Some("k"),
             Self::Nothing => None,
         }
     }
@@ -65,6 +86,7 @@ impl std::fmt::Display for Tuned {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::C(c) => write!(out, "C = {c}"),
+            Self::Neighbors(neighbors) => write!(out, "k = {neighbors}"),
             Self::Nothing => out.write_str("nothing to choose"),
         }
     }

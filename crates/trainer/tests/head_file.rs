@@ -85,7 +85,7 @@ fn reason(bytes: &[u8]) -> String {
 fn files_round_trip_and_are_replaced_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("heads/new/x.head");
-    for kind in [HeadKind::Logistic, HeadKind::Svm, HeadKind::Ncm] {
+    for kind in [HeadKind::Logistic, HeadKind::Svm, HeadKind::Ncm, HeadKind::Knn] {
         let head = head(kind, 3, 5, 1);
         head.save(&path).unwrap();
         assert_eq!(Head::load(&path).unwrap(), head);
@@ -171,6 +171,18 @@ fn a_calibrated_head_is_of_a_version_that_older_readers_refuse() {
     let text = |edit: &dyn Fn(&mut serde_json::Value)| reason(&with_text(&head, edit));
     assert!(text(&|json| json["calibration"]["slope"] = serde_json::json!([1])).contains("1 outputs for 3 classes"));
     assert!(text(&|json| json["calibration"]["method"] = "beta".into()).contains("beta"));
+}
+
+#[test]
+fn every_field_of_nearest_neighbours_is_checked() {
+    let head = head(HeadKind::Knn, 3, 4, 2);
+    let text = |edit: &dyn Fn(&mut serde_json::Value)| reason(&with_text(&head, edit));
+    let without = |field: &str| text(&|json| drop(json.as_object_mut().unwrap().remove(field)));
+    assert!(without("neighbors").contains("neighbors: the field is missing"));
+    assert!(without("knn_metric").contains("knn_metric: the field is missing"));
+    assert!(text(&|json| json["neighbors"] = 13.into()).contains("neighbors: 13 of 12 vectors"));
+    assert!(text(&|json| json["kind"] = "ncm".into()).contains("weight: the tensor is missing"));
+    assert!(text(&|json| json["classes"] = serde_json::json!(["a", "b"])).contains("labels: 2 among 2 classes"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Subject, calibration::Calibrated, command::quoted, judged::Judged, reliability::Reliability};
 use headstart_cache::Provenance;
-use headstart_trainer::{Error, HeadKind, Metrics, Outcome, Tuned};
+use headstart_trainer::{Error, HeadKind, KnnMetric, Metrics, NeighborsModel, Outcome, Tuned};
 use serde::Serialize;
 
 /// The content of a report.
@@ -23,6 +23,9 @@ pub struct Content<'a> {
     pub kind: HeadKind,
     #[serde(flatten)]
     pub tuned: Tuned,
+    /// What near means, to nearest neighbours.
+    #[serde(rename = "knn_metric", skip_serializing_if = "Option::is_none")]
+    pub metric: Option<KnnMetric>,
     pub classes: &'a [String],
     /// The split that chose C, where that was no cross-validation.
     pub chosen_on: Option<&'a str>,
@@ -61,6 +64,7 @@ impl<'a> Content<'a> {
             width: model.width(),
             kind: model.kind(),
             tuned: model.tuned(),
+            metric: model.neighbors().map(NeighborsModel::metric),
             classes: model.classes(),
             chosen_on: subject.chosen_on,
             test_rows: subject.test_rows,

@@ -5,7 +5,7 @@ use super::{
     content::Content,
     html::{chosen, count, escape, percent, short},
 };
-use headstart_trainer::{CrossValidation, GridPoint, Measure};
+use headstart_trainer::{CrossValidation, GridPoint, HeadKind, Measure, Tuned};
 
 /// The section on the choice of C; warnings are told even where there was no choice.
 pub fn section(content: &Content) -> String {
@@ -51,6 +51,10 @@ fn warnings(content: &Content) -> String {
     let what = match certificate.measure {
         Measure::RelativeWeightError => "the weights are within a relative error of",
         Measure::RelativeDualityGap => "the objective is above its minimum by at most a share of",
+        Measure::ClosedForm if content.kind == HeadKind::Knn => {
+            let kept = "<p>Nothing is fitted: the head keeps its training vectors.</p>";
+            return kept.to_owned() + &list_of_warnings(content);
+        }
         Measure::ClosedForm => return format!("<p>The fit is in closed form.</p>{}", list_of_warnings(content)),
     };
     let reached = if certificate.converged { "converged" } else { "did not converge" };
@@ -67,6 +71,19 @@ fn list_of_warnings(content: &Content) -> String {
     match &warnings[..] {
         "" => warnings,
         _ => format!(r#"<div class="warning"><h3>Warnings</h3><ul>{warnings}</ul></div>"#),
+    }
+}
+
+/// The letter of what was chosen.
+fn symbol(point: &GridPoint) -> &'static str {
+    point.tuned.symbol().unwrap_or("C")
+}
+
+/// What the axis shows.
+fn axis(tuned: Tuned) -> &'static str {
+    match tuned {
+        Tuned::Neighbors(_) => "k (nearest neighbours, logarithmic)",
+        Tuned::C(_) | Tuned::Nothing => "C (inverse regularisation, logarithmic)",
     }
 }
 
@@ -108,12 +125,13 @@ fn picture(selection: &CrossValidation) -> String {
     let (x, top, bottom) = (axes.across(at(best).log10()), axes.down(axes.y.1), axes.down(axes.y.0));
     let anchor = if at(best).log10() > (low + high) / 2.0 { ("end", -6.0) } else { ("start", 6.0) };
     let chosen = format!(
-        r#"<path class="chosen" d="M{x:.1},{bottom:.1}V{top:.1}"/>{}<text class="{} strong" x="{:.1}" y="{:.1}">C = {}</text>"#,
+        r#"<path class="chosen" d="M{x:.1},{bottom:.1}V{top:.1}"/>{}<text class="{} strong" x="{:.1}" y="{:.1}">{symbol} = {}</text>"#,
         dot(at(best), best.mean, "ring", 7.0),
         anchor.0,
         x + anchor.1,
         bottom - 8.0,
         short(at(best)),
+        symbol = symbol(best),
     );
     let drawn = format!(
         r#"<polygon class="band" points="{}"/>{folds}<polyline class="line" points="{}"/>{means}{chosen}"#,
@@ -121,23 +139,30 @@ fn picture(selection: &CrossValidation) -> String {
         line.join(" ")
     );
     let description = format!(
-        "Mean accuracy over {} against {} from {} to {}; the best is {} percent at C = {}.",
+        "Mean accuracy over {} against {} from {} to {}; the best is {} percent at {} = {}.",
         count(selection.folds, "split", "folds"),
-        count(points.len(), "value of C", "values of C"),
+        count(points.len(), &format!("value of {}", symbol(best)), &format!("values of {}", symbol(best))),
         short(at(points[0])),
         short(at(points[points.len() - 1])),
         percent(best.mean),
+        symbol(best),
         short(at(best))
     );
     let x_ticks = decades(&points, low - room, high + room);
-    let names = ("C (inverse regularisation, logarithmic)", "accuracy, %");
-    axes.picture(("Accuracy against C", &description), (names.0, &x_ticks), (names.1, &y_ticks), &drawn)
+    let names = (axis(best.tuned), "accuracy, %");
+    axes.picture(
+        (&format!("Accuracy against {}", symbol(best)), &description),
+        (names.0, &x_ticks),
+        (names.1, &y_ticks),
+        &drawn,
+    )
 }
 
-/// Powers of ten along the axis; the values of C themselves where it spans no two of them.
+/// Powers of ten along the axis; the values themselves where it spans no two of them, and for numbers of neighbours.
 fn decades(points: &[&GridPoint], low: f64, high: f64) -> Vec<(f64, String)> {
     let (first, last) = (low.ceil() as i32, high.floor() as i32);
-    if last - first >= 1 {
+    let is_count = points.iter().any(|point| matches!(point.tuned, Tuned::Neighbors(_)));
+    if last - first >= 1 && !is_count {
         let step = (last - first) / 9 + 1;
         return (first..=last).step_by(step as usize).map(|power| (f64::from(power), power_of_ten(power))).collect();
     }
@@ -179,9 +204,10 @@ fn table(selection: &CrossValidation) -> String {
             )
         })
         .collect();
+    let symbol = symbol(selection.best());
     let loss = if has_loss { r#"<th scope="col">log-loss</th>"# } else { "" };
     format!(
-        r#"<details><summary>Every C in numbers</summary><div class="scroll" tabindex="0" role="region" aria-label="Scores of every C"><table><thead><tr><th scope="col">C</th><th scope="col">mean %</th><th scope="col">± s.e.</th>{loss}<th scope="col">certificate</th><th scope="col" class="left">folds, %</th></tr></thead><tbody>{rows}</tbody></table></div></details>"#
+        r#"<details><summary>Every {symbol} in numbers</summary><div class="scroll" tabindex="0" role="region" aria-label="Scores of every {symbol}"><table><thead><tr><th scope="col">{symbol}</th><th scope="col">mean %</th><th scope="col">± s.e.</th>{loss}<th scope="col">certificate</th><th scope="col" class="left">folds, %</th></tr></thead><tbody>{rows}</tbody></table></div></details>"#
     )
 }
 

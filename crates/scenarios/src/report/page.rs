@@ -100,6 +100,7 @@ fn capitalised(kind: &str) -> &str {
         "svm" => "Linear SVM",
         "ridge" => "Ridge classifier",
         "ncm" => "Nearest class mean",
+        "knn" => "Nearest neighbours",
         other => other,
     }
 }

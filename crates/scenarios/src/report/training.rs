@@ -71,7 +71,8 @@ pub fn provenance(content: &Content) -> String {
 
 fn head(content: &Content) -> String {
     let tuned = chosen(content.tuned).map_or_else(String::new, |chosen| format!(", {chosen}"));
-    format!("{} by {}{tuned}", content.kind, escape(&content.outcome.training.engine))
+    let metric = content.metric.map_or_else(String::new, |metric| format!(", {} distance", metric.name()));
+    format!("{} by {}{tuned}{metric}", content.kind, escape(&content.outcome.training.engine))
 }
 
 fn views(views: u32) -> String {

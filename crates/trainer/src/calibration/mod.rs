@@ -14,6 +14,7 @@ mod temperature;
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use error::log_losses as log_losses_of_probabilities;
 pub use error::{ECE_BINS, ProbabilityScores};
 pub use isotonic::Curve;
 pub use summary::CalibrationSummary;
@@ -70,7 +71,7 @@ impl CalibrationChoice {
             (Self::None, _) => None,
             (Self::Method(method), _) => Some(method),
             (Self::Auto, HeadKind::Logistic | HeadKind::Ncm) => Some(CalibrationMethod::Temperature),
-            (Self::Auto, HeadKind::Svm | HeadKind::Ridge) => Some(CalibrationMethod::Platt),
+            (Self::Auto, HeadKind::Svm | HeadKind::Ridge | HeadKind::Knn) => Some(CalibrationMethod::Platt),
         }
     }
 }
@@ -188,17 +189,26 @@ impl Calibration {
         }
     }
 
-    /// The class of each row: the likeliest; of those within [`TIE`] of it (plateaus have many) the one with the best score, of
-    /// these the first. A temperature leaves the order of the scores, whatever rounding does to the probabilities.
-    pub fn predict(&self, scores: ArrayView2<f64>, probabilities: ArrayView2<f64>) -> Vec<usize> {
+    /// The class of each row: the likeliest; of those within [`TIE`] of it (plateaus have many) the one that the head chooses
+    /// without a map, `uncalibrated`, else the one with the best score, of these the first. A temperature leaves every choice as
+    /// it is, whatever rounding does to the probabilities.
+    pub fn predict(
+        &self,
+        scores: ArrayView2<f64>,
+        probabilities: ArrayView2<f64>,
+        uncalibrated: &[usize],
+    ) -> Vec<usize> {
         if let Self::Temperature { .. } = self {
-            return argmax_rows(scores);
+            return uncalibrated.to_vec();
         }
         let mut likely = scores.to_owned();
-        for (mut scores, shares) in likely.outer_iter_mut().zip(probabilities.outer_iter()) {
+        for ((mut scores, shares), &own) in likely.outer_iter_mut().zip(probabilities.outer_iter()).zip(uncalibrated) {
             let top = shares.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let less = scores.iter_mut().zip(shares).filter(|(_, share)| **share < top - TIE);
             less.for_each(|(score, _)| *score = f64::NEG_INFINITY);
+            if scores[own].is_finite() {
+                scores[own] = f64::INFINITY;
+            }
         }
         argmax_rows(likely.view())
     }

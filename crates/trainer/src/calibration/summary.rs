@@ -6,7 +6,7 @@ use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::{Calibration, CalibrationMethod, ProbabilityScores};
-use crate::metrics::{argmax_rows, log_losses, softmax_rows};
+use crate::classifier::{own_log_losses, own_probabilities};
 use crate::params::HeadKind;
 use crate::prepared::HeldOut;
 
@@ -43,13 +43,11 @@ pub(crate) fn cross_fit(
     kind: HeadKind,
     held_out: &HeldOut,
 ) -> (Calibration, CalibrationSummary, Option<CrossFitted>) {
-    let HeldOut { scores, labels, .. } = held_out;
+    let HeldOut { scores, labels, predicted, .. } = held_out;
     let calibration = Calibration::fit(method, scores.view(), labels);
-    let before = kind.is_probabilistic().then(|| {
-        let mut probabilities = scores.clone();
-        softmax_rows(&mut probabilities);
-        let losses = log_losses(scores.view(), labels);
-        ProbabilityScores::new(probabilities.view(), &argmax_rows(scores.view()), &losses, labels)
+    let before = own_probabilities(kind, scores).map(|probabilities| {
+        let losses = own_log_losses(kind, scores.view(), labels);
+        ProbabilityScores::new(probabilities.view(), predicted, &losses, labels)
     });
     let part_of = parts(held_out);
     let parts = part_of.iter().max().map_or(0, |last| last + 1);
@@ -82,7 +80,7 @@ fn parts(held_out: &HeldOut) -> Vec<usize> {
 }
 
 fn fit_in_turn(method: CalibrationMethod, held_out: &HeldOut, part_of: &[usize], parts: usize) -> CrossFitted {
-    let HeldOut { scores, labels, .. } = held_out;
+    let HeldOut { scores, labels, predicted: own, .. } = held_out;
     let mut crossed = CrossFitted {
         probabilities: Array2::zeros(scores.dim()),
         predicted: vec![0; labels.len()],
@@ -94,7 +92,8 @@ fn fit_in_turn(method: CalibrationMethod, held_out: &HeldOut, part_of: &[usize],
         let map = Calibration::fit(method, scores.select(Axis(0), &others).view(), &labels_of(&others));
         let scores = scores.select(Axis(0), &inside);
         let probabilities = map.probabilities(scores.view());
-        let predicted = map.predict(scores.view(), probabilities.view());
+        let own: Vec<usize> = inside.iter().map(|&row| own[row]).collect();
+        let predicted = map.predict(scores.view(), probabilities.view(), &own);
         let losses = map.log_losses(scores.view(), probabilities.view(), &labels_of(&inside));
         for (index, &row) in inside.iter().enumerate() {
             crossed.probabilities.row_mut(row).assign(&probabilities.row(index));

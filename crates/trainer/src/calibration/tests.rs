@@ -52,7 +52,9 @@ fn equal_probabilities_are_decided_by_the_scores_and_none_by_nothing() {
     let probabilities = map.probabilities(scores.view());
     let third = 1.0 / 3.0;
     assert_eq!(probabilities, array![[0.5, 0.5, 0.0], [third, third, third], [0.0, 0.5 / 0.75, 0.25 / 0.75]]);
-    assert_eq!(map.predict(scores.view(), probabilities.view()), [1, 0, 1]);
+    assert_eq!(map.predict(scores.view(), probabilities.view(), &[1, 0, 2]), [1, 0, 1]);
+    // Of equal votes a head may have chosen another than the first.
+    assert_eq!(map.predict(scores.view(), probabilities.view(), &[0, 2, 2]), [0, 2, 1]);
 }
 
 #[test]

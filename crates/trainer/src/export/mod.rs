@@ -48,20 +48,23 @@ impl Head {
     /// file appears only when it is complete.
     ///
     /// # Errors
-    /// [`Error::ExportFormat`] for other endings, [`Error::ExportSize`] for a head beyond what ONNX holds, and [`Error::Io`].
+    /// [`Error::ExportFormat`] for other endings, [`Error::ExportSize`] for a head beyond what ONNX holds,
+    /// [`Error::ExportNeighbors`] for ONNX of nearest neighbours, and [`Error::Io`].
     pub fn export(&self, path: &Path) -> Result<ExportFormat, Error> {
         let format = ExportFormat::of(path)?;
         let failed = |source| Error::Io { path: path.to_owned(), source };
         let description = self.description()?;
         match format {
             ExportFormat::Onnx => {
-                let Rule::Linear(linear) = self.rule();
+                let Rule::Linear(linear) = self.rule() else {
+                    return Err(Error::ExportNeighbors { path: path.to_owned() });
+                };
                 let map = self.calibration().map_or(0, onnx_calibration::numbers);
                 let bytes = (linear.weights().len() + linear.bias().len() + map) * size_of::<f64>();
                 if bytes + description.len() > onnx::MOST_BYTES {
                     return Err(Error::ExportSize { path: path.to_owned(), bytes });
                 }
-                let model = onnx::model(&self.model, description);
+                let model = onnx::model(&self.model, linear, description);
                 let mut file = PartFile::create(path).map_err(failed)?;
                 file.write_all(&model).and_then(|()| file.finish()).map_err(failed)?;
             }

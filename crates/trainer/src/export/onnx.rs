@@ -20,8 +20,9 @@ use super::onnx_messages::{
     self, Attribute, DOUBLE, Dimension, Entry, FLOAT, Graph, INT_ATTRIBUTE, INT64, Node, OperatorSet, Shape, Size,
     Tensor, TensorType, Type, Value,
 };
-use crate::classifier::{Model, Rule};
+use crate::classifier::Model;
 use crate::head_file::DESCRIPTION_KEY;
+use crate::model::LinearModel;
 
 /// Protobuf messages end at 2 GiB; a little is left for what is not weights.
 pub(super) const MOST_BYTES: usize = (1 << 31) - (1 << 20);
@@ -54,12 +55,11 @@ impl Parts {
 }
 
 /// The model's bytes. `description` is the JSON text of the head file, kept under the same key.
-pub(super) fn model(head: &Model, description: String) -> Vec<u8> {
+pub(super) fn model(head: &Model, linear: &LinearModel, description: String) -> Vec<u8> {
     let (classes, width) = (size(head.classes().len()), size(head.width()));
     let rows = || Size::Named("N".into());
     let mut parts = Parts::default();
     parts.cast("features", "features_double");
-    let Rule::Linear(linear) = head.rule();
     parts.constant(doubles("weight", vec![classes, width], linear.weights().iter()));
     parts.constant(doubles("bias", vec![classes], linear.bias().iter()));
     parts.node(operation("Gemm", &["features_double", "weight", "bias"], "scores_double", &[("transB", 1)]));
@@ -137,7 +137,7 @@ fn value(name: &str, elem_type: i32, sizes: Vec<Size>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Calibration, HeadKind, LinearModel};
+    use crate::{Calibration, HeadKind};
     use ndarray::array;
 
     fn exported(kind: HeadKind) -> onnx_messages::Model {
@@ -149,7 +149,7 @@ mod tests {
         let weights = array![[1.0, -2.0, 0.1], [0.5, 3.0, 1e-300]];
         let head = LinearModel::new(kind, classes, weights, array![0.25, -1e9], 1.0).unwrap();
         let head = Model::from(head).calibrated(calibration).unwrap();
-        onnx_messages::Model::decode(&model(&head, "{}".into())[..]).unwrap()
+        onnx_messages::Model::decode(&model(&head, head.linear().unwrap(), "{}".into())[..]).unwrap()
     }
 
     #[test]

@@ -6,8 +6,10 @@ use rayon::prelude::*;
 use super::Prepared;
 use crate::Error;
 use crate::engine::engine;
+use crate::metrics::argmax_rows;
 use crate::model::expand;
-use crate::params::{HeadParams, check_grid};
+use crate::neighbors::Votes;
+use crate::params::{HeadKind, HeadParams, check_grid};
 
 /// Scores of held-out rows, fold after fold, each by the model that had not seen it.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +24,8 @@ pub struct HeldOut {
     pub labels: Vec<usize>,
     /// n × k decision values.
     pub scores: Array2<f64>,
+    /// The classes that these say.
+    pub predicted: Vec<usize>,
 }
 
 impl Prepared<'_> {
@@ -38,6 +42,12 @@ impl Prepared<'_> {
         if self.splits.is_empty() {
             return Err(Error::Split("scores of held-out rows need folds or validation rows".into()));
         }
+        if head.kind == HeadKind::Knn {
+            let votes: Vec<Votes> =
+                (0..self.splits.len()).map(|fold| self.vote(fold, head, c as usize)).collect::<Result<_, _>>()?;
+            let predicted = votes.iter().flat_map(|votes| votes.predicted.iter().copied()).collect();
+            return self.gather(&votes.into_iter().map(|votes| votes.shares).collect::<Vec<_>>(), predicted);
+        }
         let of_fold = |fold: usize| -> Result<Array2<f64>, Error> {
             let data = self.fold_data(fold)?;
             let (train, test, design) = data.parts();
@@ -49,6 +59,12 @@ impl Prepared<'_> {
             Ok(expand(head.kind, &super::scores(test, &solution.weights, &solution.bias)))
         };
         let scores: Vec<Array2<f64>> = (0..self.splits.len()).into_par_iter().map(of_fold).collect::<Result<_, _>>()?;
+        let predicted = scores.iter().flat_map(|scores| argmax_rows(scores.view())).collect();
+        self.gather(&scores, predicted)
+    }
+
+    /// Scores and predictions of all folds with what is known of their rows.
+    fn gather(&self, scores: &[Array2<f64>], predicted: Vec<usize>) -> Result<HeldOut, Error> {
         let views: Vec<_> = scores.iter().map(Array2::view).collect();
         let rows: Vec<usize> = self.splits.iter().flat_map(|split| split.test.iter().copied()).collect();
         let folds = self.splits.iter().enumerate();
@@ -58,6 +74,7 @@ impl Prepared<'_> {
             labels: self.labels(&rows),
             scores: concatenate(Axis(0), &views).map_err(|error| Error::Split(error.to_string()))?,
             rows,
+            predicted,
         })
     }
 }
