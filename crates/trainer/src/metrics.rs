@@ -128,8 +128,11 @@ pub(crate) fn log_losses(scores: ArrayView2<f64>, truth: &[usize]) -> Vec<f64> {
 /// Turns each row of logits into probabilities, in place.
 pub(crate) fn softmax_rows(scores: &mut Array2<f64>) {
     for mut row in scores.outer_iter_mut() {
-        let norm = log_sum_exp(row.iter());
-        row.mapv_inplace(|score| (score - norm).exp());
+        // Divided by their own sum, so that it is 1 however large the scores are.
+        let top = row.fold(f64::NEG_INFINITY, |top, &score| top.max(score));
+        row.mapv_inplace(|score| (score - top).exp());
+        let sum = row.sum();
+        row /= sum;
     }
 }
 
@@ -170,6 +173,9 @@ mod tests {
         let mut probabilities = scores;
         softmax_rows(&mut probabilities);
         assert_eq!(probabilities, array![[1.0, 0.0], [0.0, 1.0]]);
+        let mut equal = array![[1e9 / 3.0, 1e9 / 3.0]];
+        softmax_rows(&mut equal);
+        assert_eq!(equal, array![[0.5, 0.5]]);
     }
 
     #[test]

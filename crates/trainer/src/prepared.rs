@@ -164,7 +164,8 @@ impl<'a> Prepared<'a> {
     pub fn for_heads(mut self, heads: &[HeadParams]) -> Result<Self, Error> {
         let started = Instant::now();
         // Orthogonal columns cost more than one fit.
-        self.rotate = !self.splits.is_empty() && heads.iter().any(|head| head.kind.has_c() && head.loss() != Loss::Hinge);
+        self.rotate =
+            !self.splits.is_empty() && heads.iter().any(|head| head.kind.has_c() && head.loss() != Loss::Hinge);
         if self.rotate {
             self.full.rotate()?;
         }
