@@ -16,7 +16,7 @@ pub mod weights;
 
 use crate::{Outcome, Usage};
 use headstart_cache::{Cache, LayerInfo};
-use headstart_trainer::{HeadKind, HeadParams, Vectors};
+use headstart_trainer::{HeadKind, HeadParams, Metric, Search, Vectors, parse_c_grid};
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 /// Which network, with which weights, seeing images how.
@@ -143,6 +143,10 @@ pub struct HeadArgs {
     /// Folds of the cross-validation; `none` fits the one C of --c without it.
     #[arg(long = "cv", value_name = "K|none", default_value = "5", value_parser = parse_folds)]
     cv_folds: usize,
+    /// What C is chosen by, and layers and heads in a sweep: accuracy; balanced (mean recall of the classes); logloss (of
+    /// heads with probabilities); auc (area under the ROC curve, over several classes the mean of each against the rest).
+    #[arg(long = "metric", value_name = "NAME", default_value = "accuracy", value_parser = ["accuracy", "balanced", "logloss", "auc"])]
+    metric_text: String,
     /// Bring every feature to mean 0 and standard deviation 1 (statistics of each fold's training rows).
     #[arg(long)]
     pub standardize: bool,
@@ -165,6 +169,15 @@ pub struct HeadArgs {
 }
 
 impl HeadArgs {
+    /// Which values of C are tried, and what they are compared by. `c`: the only one.
+    fn search(&self, c: Option<f64>) -> anyhow::Result<Search> {
+        let cs = match c {
+            Some(c) => vec![c],
+            None => parse_c_grid(&self.c_grid).map_err(usage)?,
+        };
+        Ok(Search::new(cs).metric(parse(&self.metric_text)?))
+    }
+
     /// What is fitted, for one kind of head.
     fn params(&self, kind: HeadKind) -> anyhow::Result<HeadParams> {
         let class_weight = parse(&self.class_weight_text)?;
@@ -173,6 +186,11 @@ impl HeadArgs {
         let params = HeadParams { kind, svm_loss, engine, class_weight, tolerance: self.tolerance };
         params.check().map_err(usage)
     }
+}
+
+/// What a score that was the mean over folds is followed by: ± its standard error.
+fn with_error(metric: Metric, mean: f64, error: f64) -> String {
+    format!("{}{} ± {}", metric.digits(mean), metric.unit(), metric.digits(error))
 }
 
 /// Leaves out rows of classes that are not among `classes`, warning of each with its number of rows.

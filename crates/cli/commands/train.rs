@@ -3,7 +3,7 @@ use anyhow::Context;
 use headstart_cache::Cache;
 use headstart_scenarios::report;
 use headstart_trainer::{
-    HeadKind, ParamGuard, Part, Progress, Source, TrainParams, Validation, Vectors, evaluate, parse_c_grid, train,
+    HeadKind, Metric, ParamGuard, Part, Progress, Source, TrainParams, Validation, Vectors, evaluate, train,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -92,12 +92,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     super::leave_out(&mut test, &vectors.classes, NOT_TRAINED);
     let read_seconds = start.elapsed().as_secs_f64();
 
-    let cs = match args.c {
-        Some(c) => vec![c],
-        None => parse_c_grid(&args.head.c_grid).map_err(|error| Usage(error.to_string()))?,
-    };
     let params = TrainParams::new(args.head.params(kind)?)
-        .cs(cs)
+        .search(args.head.search(args.c)?)
         .validation(validation)
         .standardize(args.head.standardize)
         .seed(args.head.seed)
@@ -203,25 +199,35 @@ fn print(shown: &Shown) {
         shown.c
     );
     if let Some(selection) = &outcome.selection {
-        let best = selection.best();
-        let (mean, error) = (100.0 * best.mean, 100.0 * best.standard_error);
+        let (best, metric) = (selection.best(), selection.metric);
+        let title = metric.title();
+        let score = super::with_error(metric, best.mean_score, best.score_standard_error);
+        let accuracy = match metric {
+            Metric::Accuracy => String::new(),
+            _ => {
+                let accuracy = (best.mean_accuracy, best.accuracy_standard_error);
+                format!("; accuracy {}", super::with_error(Metric::Accuracy, accuracy.0, accuracy.1))
+            }
+        };
         match shown.chosen_on {
-            Some(split) => println!("accuracy {mean:.1} % ± {error:.1} on split {split}, which chose C"),
-            None => println!(
-                "cross-validated accuracy {mean:.1} % ± {error:.1} (standard error over {} folds)",
-                selection.folds
-            ),
+            Some(split) => println!("{title} {score} on split {split}, which chose C{accuracy}"),
+            None => {
+                println!("cross-validated {title} {score} (standard error over {} folds){accuracy}", selection.folds)
+            }
         }
     }
     match (&shown.test, &outcome.selection) {
         (Some(test), _) => {
-            super::evaluate::print(test, &format!("split {}", shown.test_rows.unwrap_or_default()));
+            super::evaluate::print(test, &format!("split {}", shown.test_rows.unwrap_or_default()), training.metric);
         }
         (None, Some(selection)) => {
             let rows = shown.chosen_on.map_or("out-of-fold".into(), |split| format!("split {split}, which chose C"));
-            super::evaluate::print(&selection.out_of_fold, &rows);
+            super::evaluate::print(&selection.out_of_fold, &rows, training.metric);
         }
-        (None, None) => super::evaluate::print(&outcome.training_metrics, "training (says nothing about new images)"),
+        (None, None) => {
+            let rows = "training (says nothing about new images)";
+            super::evaluate::print(&outcome.training_metrics, rows, training.metric);
+        }
     }
     let seconds = &outcome.seconds;
     println!(

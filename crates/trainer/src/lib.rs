@@ -8,6 +8,7 @@
 //!
 //! Nothing here knows images or libtorch, and the same arguments give the same bits on any number of threads.
 
+mod criterion;
 mod eigen;
 mod engine;
 mod error;
@@ -27,11 +28,15 @@ mod part_file;
 mod prepared;
 mod random;
 mod reduction;
+mod roc;
 mod samples;
+mod search;
 mod selection;
+mod spread;
 mod train;
 mod vectors;
 
+pub use criterion::Metric;
 pub use engine::{Certificate, Engine, Measure, Problem, Solution, engine};
 pub use error::Error;
 pub use export::ExportFormat;
@@ -51,6 +56,7 @@ pub use params::{
 pub use part_file::PartFile;
 pub use prepared::{FitReport, Fitted, Prepared};
 pub use samples::Samples;
+pub use search::Search;
 pub use selection::{CrossValidation, GridPoint, Scheme};
 pub use train::{Outcome, Progress, Seconds, train, train_prepared};
 pub use vectors::{Part, Vectors};

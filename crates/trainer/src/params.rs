@@ -4,6 +4,8 @@ use linfa::ParamGuard;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::criterion::Metric;
+use crate::search::Search;
 
 /// What kind of classifier the head is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -264,7 +266,7 @@ pub struct TrainParams(TrainValidParams);
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainValidParams {
     head: HeadParams,
-    cs: Vec<f64>,
+    search: Search,
     validation: Validation,
     standardize: bool,
     seed: u64,
@@ -275,7 +277,7 @@ impl TrainParams {
     pub fn new(head: impl Into<HeadParams>) -> Self {
         Self(TrainValidParams {
             head: head.into(),
-            cs: vec![1.0],
+            search: Search::new([1.0]),
             validation: Validation::KFold(5),
             standardize: false,
             seed: 0,
@@ -285,13 +287,23 @@ impl TrainParams {
     /// Candidates for C, scikit-learn's inverse regularisation: the objective is `C · Σ loss + ½‖W‖²`.
     /// Sorted here and freed of repetitions, so that reports read upwards.
     pub fn cs(mut self, cs: impl Into<Vec<f64>>) -> Self {
-        self.0.cs = cs.into();
-        self.0.cs.sort_by(f64::total_cmp);
-        self.0.cs.dedup();
+        self.0.search = Search::new(cs).metric(self.0.search.compared_by());
         self
     }
 
-    /// How the candidates are compared.
+    /// Candidates for C and what they are compared by, in one.
+    pub fn search(mut self, search: Search) -> Self {
+        self.0.search = search;
+        self
+    }
+
+    /// What the candidates are compared by.
+    pub fn metric(mut self, metric: Metric) -> Self {
+        self.0.search = self.0.search.metric(metric);
+        self
+    }
+
+    /// On which rows the candidates are compared.
     pub fn validation(mut self, validation: Validation) -> Self {
         self.0.validation = validation;
         self
@@ -317,12 +329,12 @@ impl TrainValidParams {
         &self.head
     }
 
-    /// Candidates for C, ascending, each once.
-    pub fn cs(&self) -> &[f64] {
-        &self.cs
+    /// Candidates for C, and what they are compared by.
+    pub fn search(&self) -> &Search {
+        &self.search
     }
 
-    /// How the candidates are compared.
+    /// On which rows the candidates are compared.
     pub fn validation(&self) -> &Validation {
         &self.validation
     }
@@ -352,12 +364,13 @@ pub(crate) fn check_cs(cs: &[f64]) -> Result<(), Error> {
 
 impl TrainValidParams {
     fn verify(&self) -> Result<(), Error> {
-        check_cs(&self.cs)?;
+        self.search.verify(self.head.kind)?;
         check_validation(&self.validation)?;
-        if self.validation == Validation::None && self.cs.len() > 1 {
+        let candidates = self.search.cs().len();
+        if self.validation == Validation::None && candidates > 1 {
             return Err(Error::Parameter {
                 name: "--c-grid",
-                value: format!("{} values of C without validation", self.cs.len()),
+                value: format!("{candidates} values of C without validation"),
                 wanted: "choosing among several needs --cv or --split",
             });
         }
@@ -397,7 +410,7 @@ mod tests {
     #[test]
     fn candidates_are_sorted_and_unique() {
         let params = TrainParams::new(HeadKind::Svm).cs([1.0, 0.1, 1.0]).check().unwrap();
-        assert_eq!(params.cs(), [0.1, 1.0]);
+        assert_eq!(params.search().cs(), [0.1, 1.0]);
     }
 
     #[test]
@@ -409,6 +422,9 @@ mod tests {
         assert!(message(logistic.clone().cs([])).contains("empty"));
         assert!(message(logistic.clone().validation(Validation::KFold(1))).contains("--cv is 1"));
         assert!(message(logistic.clone().cs([1.0, 2.0]).validation(Validation::None)).contains("--cv or --split"));
+        let svm = TrainParams::new(HeadKind::Svm).metric(Metric::LogLoss);
+        assert!(message(svm).contains("--metric is logloss, but heads of kind svm give no probabilities"));
+        assert!(logistic.clone().metric(Metric::LogLoss).check().is_ok());
         let mut head = HeadParams::new(HeadKind::Logistic);
         assert!(message(TrainParams::new(HeadParams { tolerance: 0.0, ..head })).contains("--tol is 0"));
         head.class_weight = ClassWeight::Balanced;
@@ -416,6 +432,8 @@ mod tests {
         head.engine = EngineChoice::Linfa;
         assert!(message(TrainParams::new(head)).contains("linfa-logistic"));
         assert!("forest".parse::<HeadKind>().unwrap_err().to_string().contains("logistic, svm or ridge"));
+        let metrics = "choose accuracy, balanced, logloss or auc";
+        assert!("f1".parse::<Metric>().unwrap_err().to_string().contains(metrics));
         assert!("fast".parse::<EngineChoice>().unwrap_err().to_string().contains("default or linfa"));
     }
 }

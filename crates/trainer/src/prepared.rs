@@ -8,14 +8,16 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
 use crate::Error;
+use crate::criterion::Metric;
 use crate::engine::{Gram, Problem, Solution, engine, wants_inner_products};
 use crate::folds::stratified_folds;
-use crate::metrics::{Metrics, argmax_rows, log_losses};
+use crate::metrics::Metrics;
 use crate::model::{LinearModel, expand};
 use crate::params::{HeadParams, Loss, Validation, check_cs, check_validation};
 use crate::reduction::Design;
 use crate::samples::Samples;
-use crate::selection::{CrossValidation, FoldScore, Scheme};
+use crate::search::Search;
+use crate::selection::{CrossValidation, FoldScore, Scheme, Setting};
 
 /// What a fit reports beside the model.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -211,30 +213,31 @@ impl<'a> Prepared<'a> {
 
     /// Scores every C on every fold, in parallel. `done` is called after each fit.
     ///
-    /// The values of C are reported in the order given; the best is the one of the highest mean accuracy, the smallest of equals.
+    /// The best C is the one with the best mean of the metric, the smallest of equals.
     ///
     /// # Errors
-    /// Parameters that make no sense, [`Error::Split`] if there are no folds, and the solvers' own.
+    /// Parameters that make no sense, [`Error::Split`] if there are no folds, [`Error::UndefinedMetric`], and the solvers' own.
     pub fn cross_validate(
         &self,
         head: &HeadParams,
-        cs: &[f64],
+        search: &Search,
         done: &(dyn Fn() + Sync),
     ) -> Result<CrossValidation, Error> {
-        check_cs(cs)?;
+        search.verify(head.kind)?;
         head.verify()?;
         if self.splits.is_empty() {
             return Err(Error::Split("cross-validation needs folds or validation rows".into()));
         }
         let started = Instant::now();
+        let (cs, metric) = (search.cs(), search.compared_by());
+        let truth: Vec<Vec<usize>> = self.splits.iter().map(|split| self.labels(&split.test)).collect();
+        let setting =
+            Setting { scheme: self.scheme, seed: self.seed, metric, classes: self.samples.classes, truth: &truth };
         let scores: Vec<Vec<FoldScore>> = (0..self.splits.len())
             .into_par_iter()
-            .map(|fold| self.score_fold(fold, head, cs, done))
+            .map(|fold| self.score_fold(fold, head, cs, metric, done))
             .collect::<Result<_, _>>()?;
-        let truth: Vec<usize> =
-            self.splits.iter().flat_map(|split| split.test.iter().map(|&row| self.samples.labels[row])).collect();
-        let seconds = started.elapsed().as_secs_f64();
-        Ok(CrossValidation::new(head.kind, self.scheme, self.seed, self.samples.classes, cs, &scores, &truth, seconds))
+        CrossValidation::new(&setting, cs, &scores, started.elapsed().as_secs_f64())
     }
 
     /// Fits a head on all training rows.
@@ -334,6 +337,7 @@ impl<'a> Prepared<'a> {
         fold: usize,
         head: &HeadParams,
         cs: &[f64],
+        metric: Metric,
         done: &(dyn Fn() + Sync),
     ) -> Result<Vec<FoldScore>, Error> {
         let data = self.fold_data(fold)?;
@@ -348,13 +352,8 @@ impl<'a> Prepared<'a> {
         let solutions = engine(head).fit_path(&problem, &inner, done)?;
         let score = |solution: Solution| {
             let scores = expand(head.kind, &scores(test, &solution.weights, &solution.bias));
-            FoldScore {
-                objective: design.outer_objective(solution.objective),
-                log_losses: head.kind.is_probabilistic().then(|| log_losses(scores.view(), &test_labels)),
-                predicted: argmax_rows(scores.view()),
-                certificate: solution.certificate,
-                iterations: solution.iterations,
-            }
+            let objective = design.outer_objective(solution.objective);
+            FoldScore::new(head.kind, metric, scores.view(), &test_labels, objective, solution)
         };
         Ok(solutions.into_iter().map(score).collect())
     }

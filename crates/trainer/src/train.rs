@@ -7,9 +7,10 @@ use crate::engine::engine;
 use crate::head::{Head, Source, TrainingSummary};
 use crate::metrics::Metrics;
 use crate::model::LinearModel;
-use crate::params::{HeadParams, TrainValidParams, check_cs};
+use crate::params::{HeadParams, TrainValidParams};
 use crate::prepared::{Counter, FitReport, Prepared};
 use crate::samples::Samples;
+use crate::search::Search;
 use crate::selection::CrossValidation;
 
 /// Where a training is, for progress displays.
@@ -78,7 +79,7 @@ pub fn train(
     progress(Progress::Preparing);
     let prepared = Prepared::new(samples, params.validation(), params.standardize(), params.seed())?
         .for_heads(std::slice::from_ref(params.head()))?;
-    train_prepared(&prepared, params.head(), params.cs(), progress)
+    train_prepared(&prepared, params.head(), params.search(), progress)
 }
 
 /// [`train()`] on samples made ready before, for several heads on one layer.
@@ -88,16 +89,17 @@ pub fn train(
 pub fn train_prepared(
     prepared: &Prepared,
     head: &HeadParams,
-    cs: &[f64],
+    search: &Search,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, Error> {
-    check_cs(cs)?;
+    search.verify(head.kind)?;
+    let cs = search.cs();
     let report = |done, total| progress(Progress::Grid { done, total });
     let counter = Counter::new(cs.len() * prepared.folds(), &report);
     let selection = match (prepared.folds(), cs) {
         (0, [_]) => None,
         (0, _) => return Err(Error::Split(format!("{} values of C, but no rows to compare them on", cs.len()))),
-        _ => Some(prepared.cross_validate(head, cs, &|| counter.step())?),
+        _ => Some(prepared.cross_validate(head, search, &|| counter.step())?),
     };
     let c = selection.as_ref().map_or(cs[0], |selection| selection.best().c);
     progress(Progress::Refit);
@@ -121,8 +123,11 @@ pub fn train_prepared(
         seed: prepared.seed(),
         scheme: prepared.scheme(),
         folds: prepared.folds(),
-        cv_mean: selection.as_ref().map(|selection| selection.best().mean),
-        cv_standard_error: selection.as_ref().map(|selection| selection.best().standard_error),
+        cv_mean: selection.as_ref().map(|selection| selection.best().mean_accuracy),
+        cv_standard_error: selection.as_ref().map(|selection| selection.best().accuracy_standard_error),
+        metric: search.compared_by(),
+        cv_score: selection.as_ref().map(|selection| selection.best().mean_score),
+        cv_score_standard_error: selection.as_ref().map(|selection| selection.best().score_standard_error),
         cv_accuracy: selection.as_ref().map(|selection| selection.out_of_fold.accuracy.clone()),
         objective: fitted.report.objective,
         certificate: fitted.report.certificate.clone(),

@@ -65,6 +65,9 @@ pub fn side_by_side(content: &Content) -> String {
         rows +=
             &row("Log-loss, nats", &|metrics| metrics.log_loss.map_or_else(|| "–".into(), |loss| format!("{loss:.4}")));
     }
+    if sets.iter().any(|(_, metrics)| metrics.auc.is_some()) {
+        rows += &row("AUC", &|metrics| metrics.auc.map_or_else(|| "–".into(), |auc| format!("{auc:.4}")));
+    }
     let held_out = match (&content.outcome.selection, content.chosen_on) {
         (None, _) => "",
         (Some(_), None) => {

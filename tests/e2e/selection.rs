@@ -1,0 +1,107 @@
+//! How C is chosen, by the options of `train` and `sweep`.
+
+use crate::{
+    harness::{Dir, says},
+    heads::{description, number, three_classes},
+    npz::Npz,
+};
+use serde_json::{Value, json};
+
+/// The points of a selection, by ascending C.
+fn points(shown: &Value) -> &[Value] {
+    let points = shown["selection"]["points"].as_array().unwrap();
+    assert!(points.is_sorted_by(|a, b| number(&a["c"]) < number(&b["c"])));
+    points
+}
+
+#[track_caller]
+fn near(a: &Value, b: f64) {
+    assert!((number(a) - b).abs() < 1e-9, "{a} instead of {b}");
+}
+
+#[test]
+fn each_metric_chooses_and_is_named() {
+    let dir = three_classes();
+    let of_evaluation = [("balanced", "balanced_accuracy"), ("logloss", "log_loss"), ("auc", "auc")];
+    for (metric, title) in
+        [("accuracy", "accuracy"), ("balanced", "balanced accuracy"), ("logloss", "log-loss"), ("auc", "AUC")]
+    {
+        let train = format!("train x.h5 --c-grid 1e-3:1e2:6 --metric {metric} -o {metric}.head");
+        let shown = dir.json(&train);
+        assert_eq!(shown["selection"]["metric"], metric);
+        let sign = if metric == "logloss" { -1.0 } else { 1.0 };
+        let merit = |point: &Value| sign * number(&point["mean_score"]);
+        let best =
+            points(&shown).iter().fold(&points(&shown)[0], |a, b| if merit(b) > merit(a) + 1e-12 { b } else { a });
+        assert_eq!(shown["c"], best["c"], "{metric}");
+        for point in points(&shown) {
+            let folds: Vec<f64> = point["fold_score"].as_array().unwrap().iter().map(number).collect();
+            near(&point["mean_score"], folds.iter().sum::<f64>() / 5.0);
+            let squares: f64 = folds.iter().map(|fold| (fold - number(&point["mean_score"])).powi(2)).sum();
+            near(&point["score_standard_error"], (squares / 20.0).sqrt());
+            // Folds of four rows of each class.
+            assert_eq!(point["mean_score"] == point["mean_accuracy"], ["accuracy", "balanced"].contains(&metric));
+        }
+        let about = description(&dir, &format!("{metric}.head"));
+        assert_eq!(
+            (&about["training"]["metric"], &about["training"]["cv_score"]),
+            (&json!(metric), &best["mean_score"])
+        );
+        assert_eq!(about["training"]["cv_mean"], best["mean_accuracy"]);
+        let said = dir.run(&format!("{train} --report {metric}"));
+        says(&said, &[&format!("cross-validated {title} "), "standard error over 5 folds"]);
+        assert_eq!(said.contains("; accuracy"), metric != "accuracy", "{said}");
+        assert_eq!(said.contains("\nAUC 0."), metric == "auc", "{said}");
+        let page = String::from_utf8(dir.read(&format!("{metric}/index.html"))).unwrap();
+        says(&page, &[&format!(" against C</title>"), title, "AUC"]);
+
+        let swept = dir.json(&format!("sweep x.h5 --heads logistic --c-grid 1e-3:1e2:6 --metric {metric}"));
+        let row = &swept["rows"][0];
+        assert_eq!((&row["metric"], &row["c"]), (&json!(metric), &shown["c"]));
+        assert_eq!((&row["cv_score"], &row["cv_mean"]), (&best["mean_score"], &best["mean_accuracy"]));
+        let field = of_evaluation.iter().find(|(name, _)| *name == metric).map(|(_, field)| &shown["test"][*field]);
+        let score = field.map_or(&row["test"], |field| if field.is_object() { &field["value"] } else { field });
+        assert_eq!(&row["test_score"], score, "{metric}");
+        let table = dir.run(&format!("sweep x.h5 --heads logistic --metric {metric}"));
+        says(&table, &[&format!("CV {title}"), "test accuracy %", "best by cross-valida"]);
+    }
+}
+
+#[test]
+fn metrics_that_cannot_be_computed_are_refused_before_anything_is_trained() {
+    let dir = three_classes();
+    let error = dir.misused("train x.h5 --head svm --metric logloss -o no.head");
+    says(
+        &error,
+        &["--metric is logloss", "heads of kind svm give no probabilities", "choose accuracy, balanced or auc"],
+    );
+    says(&dir.misused("sweep absent.h5 --metric logloss"), &["kind svm", "logistic heads only"]);
+    says(&dir.misused("train x.h5 --metric f1 -o no.head"), &["--metric", "f1", "balanced"]);
+    assert!(!dir.exists("no.head"));
+}
+
+#[test]
+fn a_split_that_lacks_a_class_is_scored_by_the_others_and_said() {
+    let dir = Dir::new();
+    let x: Vec<f32> = (0..24).map(|row| (row % 3) as f32 + 0.3 * (row % 7) as f32).collect();
+    let names: Vec<&str> = (0..24).map(|row| ["ant", "bee", "fly"][row % 3]).collect();
+    let split = |held: &dyn Fn(usize) -> bool| -> Vec<&str> {
+        (0..24).map(|row| if row >= 12 && held(row) { "val" } else { "train" }).collect()
+    };
+    let two = split(&|row| row % 3 < 2);
+    Npz::new().floats("X", 1, &x).strings("y", &names).strings("split", &two).save(&dir.path("two.npz"));
+    let one = split(&|row| row % 3 == 2);
+    Npz::new().floats("X", 1, &x).strings("y", &names).strings("split", &one).save(&dir.path("one.npz"));
+    dir.run("import two.npz -o two.h5");
+    dir.run("import one.npz -o one.h5");
+    for metric in ["balanced", "auc"] {
+        let trained =
+            dir.headstart(&format!("train two.h5 --split train:val --metric {metric} -o x.head")).run().exits(0);
+        says(&trained.stderr, &["warning", "the split lacks held-out rows of 'fly'", "mean over the other classes"]);
+    }
+    let plain = dir.headstart("train two.h5 --split train:val -o x.head").run().exits(0);
+    assert!(!plain.stderr.contains("lacks"), "{}", plain.stderr);
+    let error = dir.fails("train one.h5 --split train:val --metric auc -o y.head");
+    says(&error, &["the AUC is undefined", "at least two classes", "--metric accuracy"]);
+    assert!(!dir.exists("y.head"));
+}
