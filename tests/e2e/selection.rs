@@ -105,3 +105,45 @@ fn a_split_that_lacks_a_class_is_scored_by_the_others_and_said() {
     says(&error, &["the AUC is undefined", "at least two classes", "--metric accuracy"]);
     assert!(!dir.exists("y.head"));
 }
+
+#[test]
+fn normalised_rows_have_no_size() {
+    let dir = Dir::new();
+    // Both caches have rows of the same directions: in the second each has a size of its own.
+    let value = |row: usize, column: usize| {
+        let noise = ((row * 37 + column * 101 + row * column * 7) % 97) as f32 / 97.0;
+        noise + if row % 3 == column % 3 { 0.6 } else { 0.0 }
+    };
+    let names: Vec<&str> = (0..90).map(|row| ["ant", "bee", "fly"][row % 3]).collect();
+    let split: Vec<&str> = (0..90).map(|row| if row < 60 { "train" } else { "test" }).collect();
+    for (name, sized) in [("plain", false), ("sized", true)] {
+        let size = |row: usize| if sized { 2.0_f32.powi((row * 7 % 11) as i32 - 5) } else { 1.0 };
+        let x: Vec<f32> = (0..90).flat_map(|row| (0..6).map(move |column| size(row) * value(row, column))).collect();
+        let npz = Npz::new().floats("X", 6, &x).strings("y", &names).strings("split", &split);
+        npz.save(&dir.path(&format!("{name}.npz")));
+        dir.run(&format!("import {name}.npz -o {name}.h5"));
+    }
+    for options in ["", "--standardize", "--head svm"] {
+        let train = |cache: &str, normalize: &str| {
+            let mut shown = dir.json(&format!("train {cache}.h5 {options} --normalize {normalize} -o {cache}.head"));
+            assert_eq!(shown["normalize"], normalize);
+            shown["test"].take()
+        };
+        // Sizes are powers of two, so that not a bit is different.
+        assert_eq!(train("plain", "l2"), train("sized", "l2"), "{options}");
+        assert_ne!(train("plain", "none"), train("sized", "none"), "{options}");
+        dir.run(&format!("train plain.h5 {options} --normalize l2 -o l2.head --report r"));
+        says(&String::from_utf8(dir.read("r/index.html")).unwrap(), &["to unit Euclidean length"]);
+        let about = description(&dir, "l2.head");
+        assert_eq!((&about["normalize"], &about["format_version"]), (&json!("l2"), &json!(2)));
+        // `predict` and `evaluate` normalise as well.
+        let scored = |cache: &str| dir.json(&format!("evaluate l2.head {cache}.h5"));
+        assert_eq!(scored("plain"), scored("sized"));
+        let predicted = |cache: &str| dir.json(&format!("predict l2.head --cache {cache}.h5 --split test"));
+        assert_eq!(predicted("plain"), predicted("sized"));
+    }
+    let swept = dir.json("sweep plain.h5 --heads svm --normalize l2");
+    assert_eq!(swept["rows"][0]["c"], dir.json("train plain.h5 --head svm --normalize l2 -o x.head")["c"]);
+    assert_eq!(swept["rows"][0]["test"], dir.json("evaluate x.head plain.h5")["accuracy"]["value"]);
+    says(&dir.misused("train plain.h5 --normalize l1 -o no.head"), &["--normalize", "l1", "none, l2"]);
+}

@@ -16,7 +16,7 @@ pub mod weights;
 
 use crate::{Outcome, Usage};
 use headstart_cache::{Cache, LayerInfo};
-use headstart_trainer::{HeadKind, HeadParams, Metric, Search, Vectors, parse_c_grid};
+use headstart_trainer::{HeadKind, HeadParams, Metric, Scaling, Search, Vectors, parse_c_grid};
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 /// Which network, with which weights, seeing images how.
@@ -147,6 +147,9 @@ pub struct HeadArgs {
     /// heads with probabilities); auc (area under the ROC curve, over several classes the mean of each against the rest).
     #[arg(long = "metric", value_name = "NAME", default_value = "accuracy", value_parser = ["accuracy", "balanced", "logloss", "auc"])]
     metric_text: String,
+    /// `l2`: divide every image's features by their Euclidean norm first; the head does the same when it predicts.
+    #[arg(long = "normalize", value_name = "none|l2", default_value = "none", value_parser = ["none", "l2"])]
+    normalize_text: String,
     /// Bring every feature to mean 0 and standard deviation 1 (statistics of each fold's training rows).
     #[arg(long)]
     pub standardize: bool,
@@ -176,6 +179,11 @@ impl HeadArgs {
             None => parse_c_grid(&self.c_grid).map_err(usage)?,
         };
         Ok(Search::new(cs).metric(parse(&self.metric_text)?))
+    }
+
+    /// What is done to features before.
+    fn scaling(&self) -> anyhow::Result<Scaling> {
+        Ok(Scaling { normalize: parse(&self.normalize_text)?, standardize: self.standardize })
     }
 
     /// What is fitted, for one kind of head.

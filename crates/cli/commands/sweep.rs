@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         heads,
         search,
         folds: args.head.cv_folds,
-        standardize: args.head.standardize,
+        scaling: args.head.scaling()?,
         seed: args.head.seed,
     };
     let bar = ProgressBar::new(0);

@@ -3,7 +3,7 @@ use anyhow::Context;
 use headstart_cache::Cache;
 use headstart_scenarios::report;
 use headstart_trainer::{
-    HeadKind, Metric, ParamGuard, Part, Progress, Source, TrainParams, Validation, Vectors, evaluate, train,
+    HeadKind, Metric, Normalize, ParamGuard, Part, Progress, Source, TrainParams, Validation, Vectors, evaluate, train,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -57,6 +57,8 @@ struct Shown<'a> {
     layer: &'a str,
     kind: HeadKind,
     c: f64,
+    /// What the head does to each row of features first.
+    normalize: Normalize,
     /// Seconds of reading; the others are in `outcome`.
     read_seconds: f64,
     #[serde(flatten)]
@@ -95,7 +97,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let params = TrainParams::new(args.head.params(kind)?)
         .search(args.head.search(args.c)?)
         .validation(validation)
-        .standardize(args.head.standardize)
+        .scaling(args.head.scaling()?)
         .seed(args.head.seed)
         .check()
         .map_err(super::usage)?;
@@ -123,6 +125,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         layer: &layer.name,
         kind,
         c: outcome.model.c(),
+        normalize: outcome.model.normalize(),
         read_seconds,
         outcome: &outcome,
         chosen_on: args.split.as_deref().and_then(|split| Some(split.split_once(':')?.1)),

@@ -7,7 +7,7 @@ pub use depth::cache_names;
 use headstart_cache::{Cache, LayerInfo};
 use headstart_extractor::zoo;
 use headstart_trainer::{
-    HeadKind, HeadParams, Metric, Part, Prepared, Search, Validation, Vectors, evaluate, train_prepared,
+    HeadKind, HeadParams, Metric, Part, Prepared, Scaling, Search, Validation, Vectors, evaluate, train_prepared,
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -25,8 +25,8 @@ pub struct SweepOptions {
     pub search: Search,
     /// Folds of the cross-validation that picks C.
     pub folds: usize,
-    /// Whether features are brought to mean 0 and standard deviation 1.
-    pub standardize: bool,
+    /// What is done to features before.
+    pub scaling: Scaling,
     /// Seed of the folds.
     pub seed: u64,
 }
@@ -157,7 +157,7 @@ fn layer_rows(
     }
     let validation = Validation::KFold(options.folds);
     let prepared =
-        Prepared::new(train.samples(), &validation, options.standardize, options.seed)?.for_heads(&options.heads)?;
+        Prepared::new(train.samples(), &validation, options.scaling, options.seed)?.for_heads(&options.heads)?;
     let depth = depth(&cache.provenance().backbone, &layer.layer);
     let mut rows = Vec::new();
     for head in &options.heads {
@@ -269,7 +269,7 @@ mod tests {
             heads: vec![HeadParams::new(HeadKind::Logistic)],
             search: Search::new([1.0]),
             folds: 2,
-            standardize: false,
+            scaling: Scaling::default(),
             seed: 0,
         };
         let started = Cell::new(0);
@@ -295,7 +295,7 @@ mod tests {
             heads: vec![HeadKind::Logistic.into()],
             search: Search::new([1.0]),
             folds: 2,
-            standardize: false,
+            scaling: Scaling::default(),
             seed: 0,
         };
         let plot = sweep(&options, &|_, _, _| {}).unwrap().plot("two");

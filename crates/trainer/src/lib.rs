@@ -21,6 +21,7 @@ mod interval;
 mod linfa_traits;
 mod metrics;
 mod model;
+mod normalize;
 mod objective;
 mod origin;
 mod params;
@@ -48,6 +49,7 @@ pub use interval::{Estimate, mean_of_proportions, wilson};
 pub use linfa::ParamGuard;
 pub use metrics::{ClassMetrics, Metrics};
 pub use model::LinearModel;
+pub use normalize::{Normalize, Scaling};
 pub use objective::objective;
 pub use params::{
     ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, SvmLoss, TrainParams, TrainValidParams,

@@ -54,7 +54,7 @@ impl<D: Data<Elem = f32>> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for L
     fn predict_inplace(&self, records: &ArrayBase<D, Ix2>, targets: &mut Array1<usize>) {
         assert_eq!(records.nrows(), targets.len(), "one target per record");
         assert_eq!(records.ncols(), self.width(), "the model was trained on records of another width");
-        let scores = records.mapv(f64::from).dot(&self.weights().t()) + self.bias();
+        let scores = self.normalize().widen(records.view()).dot(&self.weights().t()) + self.bias();
         targets.assign(&Array1::from(metrics::argmax_rows(scores.view())));
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::criterion::Metric;
+use crate::normalize::{Normalize, Scaling};
 use crate::search::Search;
 
 /// What kind of classifier the head is.
@@ -268,7 +269,7 @@ pub struct TrainValidParams {
     head: HeadParams,
     search: Search,
     validation: Validation,
-    standardize: bool,
+    scaling: Scaling,
     seed: u64,
 }
 
@@ -279,7 +280,7 @@ impl TrainParams {
             head: head.into(),
             search: Search::new([1.0]),
             validation: Validation::KFold(5),
-            standardize: false,
+            scaling: Scaling::default(),
             seed: 0,
         })
     }
@@ -312,7 +313,19 @@ impl TrainParams {
     /// Whether each feature is brought to mean 0 and standard deviation 1 first, with the statistics of the training part of each
     /// fold alone. The head still acts on raw features.
     pub fn standardize(mut self, standardize: bool) -> Self {
-        self.0.standardize = standardize;
+        self.0.scaling.standardize = standardize;
+        self
+    }
+
+    /// What is done to features, rows and columns.
+    pub fn scaling(mut self, scaling: Scaling) -> Self {
+        self.0.scaling = scaling;
+        self
+    }
+
+    /// What is done to each row by itself, before any standardisation.
+    pub fn normalize(mut self, normalize: Normalize) -> Self {
+        self.0.scaling.normalize = normalize;
         self
     }
 
@@ -339,9 +352,9 @@ impl TrainValidParams {
         &self.validation
     }
 
-    /// Whether features are standardised.
-    pub fn standardize(&self) -> bool {
-        self.standardize
+    /// What is done to features.
+    pub fn scaling(&self) -> Scaling {
+        self.scaling
     }
 
     /// Seed of the folds.

@@ -13,6 +13,7 @@ use crate::engine::{Gram, Problem, Solution, engine, wants_inner_products};
 use crate::folds::stratified_folds;
 use crate::metrics::Metrics;
 use crate::model::{LinearModel, expand};
+use crate::normalize::Scaling;
 use crate::params::{HeadParams, Loss, Validation, check_cs, check_validation};
 use crate::reduction::Design;
 use crate::samples::Samples;
@@ -58,7 +59,9 @@ pub struct Prepared<'a> {
     samples: Samples<'a>,
     scheme: Scheme,
     seed: u64,
-    standardize: bool,
+    scaling: Scaling,
+    /// The rows as they are trained on, where that is not as the samples hold them.
+    normalized: Option<Array2<f32>>,
     splits: Vec<Split>,
     train: Vec<usize>,
     full: Design,
@@ -92,13 +95,19 @@ impl FoldData<'_> {
 }
 
 impl<'a> Prepared<'a> {
-    /// Checks the samples, draws the folds and reduces the training rows.
+    /// Checks the samples, draws the folds, scales the features (`true`: standardises them) and reduces the training rows.
     ///
     /// # Errors
     /// Anything wrong with the samples; fewer than two folds; a class too small for the folds; a fixed split with a row out of range or twice, or without
     /// training or validation rows; a class missing from a training part.
-    pub fn new(samples: Samples<'a>, validation: &Validation, standardize: bool, seed: u64) -> Result<Self, Error> {
+    pub fn new(
+        samples: Samples<'a>,
+        validation: &Validation,
+        scaling: impl Into<Scaling>,
+        seed: u64,
+    ) -> Result<Self, Error> {
         let started = Instant::now();
+        let scaling = scaling.into();
         check_validation(validation)?;
         samples.check()?;
         let all: Vec<usize> = (0..samples.len()).collect();
@@ -127,7 +136,9 @@ impl<'a> Prepared<'a> {
         }
 
         let held_out = if scheme == Scheme::Holdout { &splits[0].test[..] } else { &[] };
-        let full = Design::build(samples.features, &train, held_out, standardize, false)?;
+        let normalized = scaling.normalize.rows(samples.features);
+        let features = either(&normalized, samples.features.reborrow());
+        let full = Design::build(features, &train, held_out, scaling.standardize, false)?;
         if !full.varies() {
             return Err(Error::ConstantFeatures { rows: train.len() });
         }
@@ -137,7 +148,8 @@ impl<'a> Prepared<'a> {
             samples,
             scheme,
             seed,
-            standardize,
+            scaling,
+            normalized,
             splits,
             train,
             full,
@@ -161,7 +173,7 @@ impl<'a> Prepared<'a> {
             self.full.rotate()?;
         }
         let (rows, columns) = self.full.train.dim();
-        let shares = self.scheme == Scheme::KFold && !self.standardize;
+        let shares = self.scheme == Scheme::KFold && !self.scaling.standardize;
         if shares && heads.iter().any(|head| wants_inner_products(head, rows, columns)) {
             self.inner = Some(Gram::new(self.full.train.view()));
         }
@@ -186,7 +198,12 @@ impl<'a> Prepared<'a> {
 
     /// Whether features are standardised.
     pub fn standardize(&self) -> bool {
-        self.standardize
+        self.scaling.standardize
+    }
+
+    /// The rows in the form that solver coordinates are made of.
+    fn features(&self) -> ArrayView2<'_, f32> {
+        either(&self.normalized, self.samples.features.reborrow())
     }
 
     /// Training rows of each class.
@@ -256,9 +273,10 @@ impl<'a> Prepared<'a> {
         problem.inner = self.inner.as_ref().map(|inner| (inner, &all[..]));
         let solution = engine.fit(&problem, self.full.solver_c(c))?;
         let objective = self.full.outer_objective(solution.objective);
-        let (weights, bias) = self.full.to_raw(self.samples.features, &solution.weights, &solution.bias);
+        let (weights, bias) = self.full.to_raw(self.features(), &solution.weights, &solution.bias);
         let model = LinearModel::from_outputs(head.kind, self.samples.classes, weights, bias, c)
-            .map_err(|reason| Error::Solver { engine: engine.name(), c, reason })?;
+            .map_err(|reason| Error::Solver { engine: engine.name(), c, reason })?
+            .on_rows(self.scaling.normalize);
         if !solution.certificate.converged {
             tracing::warn!(
                 c,
@@ -312,7 +330,7 @@ impl<'a> Prepared<'a> {
         if self.scheme == Scheme::Holdout {
             return Ok(FoldData::Kept(&self.full));
         }
-        if !self.standardize {
+        if !self.scaling.standardize {
             // All rows train, so rows of the samples are rows of the design.
             let select = |rows: &[usize]| self.full.train.select(Axis(0), rows);
             return Ok(FoldData::Selected {
@@ -324,7 +342,7 @@ impl<'a> Prepared<'a> {
         if let Some(design) = self.fold_designs[fold].get() {
             return Ok(FoldData::Kept(design));
         }
-        let design = Design::build(self.samples.features, &split.train, &split.test, true, self.rotate)?;
+        let design = Design::build(self.features(), &split.train, &split.test, true, self.rotate)?;
         if design.is_reduced() {
             Ok(FoldData::Kept(self.fold_designs[fold].get_or_init(|| design)))
         } else {
@@ -356,6 +374,14 @@ impl<'a> Prepared<'a> {
             FoldScore::new(head.kind, metric, scores.view(), &test_labels, objective, solution)
         };
         Ok(solutions.into_iter().map(score).collect())
+    }
+}
+
+/// The rows that were made of others, or where none were made, the others.
+fn either<'r>(made: &'r Option<Array2<f32>>, others: ArrayView2<'r, f32>) -> ArrayView2<'r, f32> {
+    match made {
+        Some(rows) => rows.view(),
+        None => others,
     }
 }
 

@@ -77,7 +77,7 @@ pub fn train(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, Error> {
     progress(Progress::Preparing);
-    let prepared = Prepared::new(samples, params.validation(), params.standardize(), params.seed())?
+    let prepared = Prepared::new(samples, params.validation(), params.scaling(), params.seed())?
         .for_heads(std::slice::from_ref(params.head()))?;
     train_prepared(&prepared, params.head(), params.search(), progress)
 }

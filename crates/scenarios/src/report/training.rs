@@ -53,6 +53,7 @@ pub fn provenance(content: &Content) -> String {
         ("Cache", name(&content.cache)),
         ("Head file", name(&content.head)),
         ("Head", format!("{} by {}, C = {}", content.kind, escape(&training.engine), short(content.c))),
+        ("Rows normalised", if content.normalize.is_none() { "no" } else { "to unit Euclidean length" }.into()),
         ("Standardised", if training.standardize { "yes" } else { "no" }.into()),
         ("Class weight", if training.class_weight == ClassWeight::Balanced { "balanced" } else { "none" }.into()),
         ("Training rows", format!("{} of {} classes", training.n, training.class_counts.len())),
