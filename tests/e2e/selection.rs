@@ -107,6 +107,41 @@ fn a_split_that_lacks_a_class_is_scored_by_the_others_and_said() {
 }
 
 #[test]
+fn repeats_deal_the_rows_out_again() {
+    let dir = three_classes();
+    let train = "train x.h5 --cv 4 --c-grid 1e-2:1e1:4 -o x.head";
+    let shown = dir.json(&format!("{train} --repeats 3 --seed 5"));
+    let selection = &shown["selection"];
+    assert_eq!((&selection["folds"], &selection["repeats"], &selection["seed"]), (&json!(4), &json!(3), &json!(5)));
+    let about = description(&dir, "x.head");
+    assert_eq!((&about["training"]["folds"], &about["training"]["repeats"]), (&json!(4), &json!(3)));
+    let alone: Vec<Value> = (5..8).map(|seed| dir.json(&format!("{train} --seed {seed}"))).collect();
+    for (index, point) in points(&shown).iter().enumerate() {
+        let folds = point["fold_score"].as_array().unwrap();
+        let expected: Vec<Value> =
+            alone.iter().flat_map(|one| points(one)[index]["fold_score"].as_array().unwrap().clone()).collect();
+        assert_eq!((folds.len(), folds), (12, &expected));
+        let mean = folds.iter().map(number).sum::<f64>() / 12.0;
+        near(&point["mean_score"], mean);
+        // Nadeau and Bengio 2003: a quarter of the rows test.
+        let variance = folds.iter().map(|fold| (number(fold) - mean).powi(2)).sum::<f64>() / 11.0;
+        near(&point["score_standard_error"], (variance * (1.0 / 12.0 + 1.0 / 3.0)).sqrt());
+    }
+    assert_eq!(selection["out_of_fold"]["n"], 60, "every row counts once");
+    let said = dir.run(&format!("{train} --repeats 3 --report r"));
+    says(&said, &["(standard error over 3 × 4 folds, corrected)"]);
+    says(&String::from_utf8(dir.read("r/index.html")).unwrap(), &["dealt out 3 times (seeds 0 to 2)", "Nadeau"]);
+    let swept = dir.json("sweep x.h5 --heads logistic --cv 4 --c-grid 1e-2:1e1:4 --repeats 3 --seed 5");
+    assert_eq!((&swept["rows"][0]["cv_score"], &swept["rows"][0]["c"]), (&shown["training"]["cv_score"], &shown["c"]));
+
+    says(&dir.misused("train x.h5 --repeats 0 -o no.head"), &["--repeats is 0", "at least 1"]);
+    says(&dir.misused("train x.h5 --cv none --c 1 --repeats 2 -o no.head"), &["--repeats", "--cv"]);
+    says(&dir.misused("train x.h5 --split train:val --repeats 2 -o no.head"), &["--split", "--repeats"]);
+    says(&dir.misused("sweep x.h5 --repeats 0"), &["--repeats is 0"]);
+    assert!(!dir.exists("no.head"));
+}
+
+#[test]
 fn normalised_rows_have_no_size() {
     let dir = Dir::new();
     // Both caches have rows of the same directions: in the second each has a size of its own.

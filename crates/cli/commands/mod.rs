@@ -16,7 +16,7 @@ pub mod weights;
 
 use crate::{Outcome, Usage};
 use headstart_cache::{Cache, LayerInfo};
-use headstart_trainer::{HeadKind, HeadParams, Metric, Scaling, Search, Vectors, parse_c_grid};
+use headstart_trainer::{HeadKind, HeadParams, Metric, Scaling, Search, Validation, Vectors, parse_c_grid};
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 /// Which network, with which weights, seeing images how.
@@ -143,6 +143,9 @@ pub struct HeadArgs {
     /// Folds of the cross-validation; `none` fits the one C of --c without it.
     #[arg(long = "cv", value_name = "K|none", default_value = "5", value_parser = parse_folds)]
     cv_folds: usize,
+    /// Repeat the cross-validation with other folds, of seeds N, N + 1 and so on; the standard error counts no row twice.
+    #[arg(long, value_name = "R", default_value_t = 1)]
+    repeats: usize,
     /// What C is chosen by, and layers and heads in a sweep: accuracy; balanced (mean recall of the classes); logloss (of
     /// heads with probabilities); auc (area under the ROC curve, over several classes the mean of each against the rest).
     #[arg(long = "metric", value_name = "NAME", default_value = "accuracy", value_parser = ["accuracy", "balanced", "logloss", "auc"])]
@@ -179,6 +182,20 @@ impl HeadArgs {
             None => parse_c_grid(&self.c_grid).map_err(usage)?,
         };
         Ok(Search::new(cs).metric(parse(&self.metric_text)?))
+    }
+
+    /// On which rows candidates are compared, where no split is named.
+    fn validation(&self) -> anyhow::Result<Validation> {
+        match (self.cv_folds, self.repeats) {
+            (0, 1) => Ok(Validation::None),
+            (0, _) => Err(Usage("--repeats: there is nothing to repeat without the folds of --cv".into()).into()),
+            (folds, 1) => Ok(Validation::KFold(folds)),
+            (folds, repeats) => {
+                let validation = Validation::Repeated { folds, repeats };
+                validation.verify().map_err(usage)?;
+                Ok(validation)
+            }
+        }
     }
 
     /// What is done to features before.

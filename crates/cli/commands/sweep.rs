@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         layers: args.layers.clone(),
         heads,
         search,
-        folds: args.head.cv_folds,
+        validation: args.head.validation()?,
         scaling: args.head.scaling()?,
         seed: args.head.seed,
     };

@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "C", conflicts_with = "c_grid")]
     c: Option<f64>,
     /// Train on one split and choose C on another, instead of by cross-validation.
-    #[arg(long, value_name = "TRAIN:VAL", conflicts_with = "cv_folds")]
+    #[arg(long, value_name = "TRAIN:VAL", conflicts_with_all = ["cv_folds", "repeats"])]
     split: Option<String>,
     /// Where to write the head.
     #[arg(short, long, value_name = "FILE.head")]
@@ -82,10 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let layer = super::layer(&cache, args.layer.as_deref())?;
     let (vectors, validation, test_part) = match args.split.as_deref() {
         None => {
-            let validation = match args.head.cv_folds {
-                0 => Validation::None,
-                folds => Validation::KFold(folds),
-            };
+            let validation = args.head.validation()?;
             (Vectors::read_training(&cache, &layer, &Part::Train)?, validation, Part::Test)
         }
         Some(split) => holdout(&cache, &layer, split)?,
@@ -215,7 +212,11 @@ fn print(shown: &Shown) {
         match shown.chosen_on {
             Some(split) => println!("{title} {score} on split {split}, which chose C{accuracy}"),
             None => {
-                println!("cross-validated {title} {score} (standard error over {} folds){accuracy}", selection.folds)
+                let over = match selection.repeats {
+                    1 => format!("standard error over {} folds", selection.folds),
+                    repeats => format!("standard error over {repeats} × {} folds, corrected", selection.folds),
+                };
+                println!("cross-validated {title} {score} ({over}){accuracy}")
             }
         }
     }

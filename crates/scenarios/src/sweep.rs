@@ -23,8 +23,8 @@ pub struct SweepOptions {
     pub heads: Vec<HeadParams>,
     /// Candidates for C, and what they, layers and heads are compared by.
     pub search: Search,
-    /// Folds of the cross-validation that picks C.
-    pub folds: usize,
+    /// The folds on which they are compared.
+    pub validation: Validation,
     /// What is done to features before.
     pub scaling: Scaling,
     /// Seed of the folds.
@@ -155,9 +155,8 @@ fn layer_rows(
     for (class, rows) in test.keep_classes(&train.classes).iter().filter(|(_, rows)| *rows > 0) {
         tracing::warn!("class '{class}' has no training rows: its {rows} test rows are left out of the scores");
     }
-    let validation = Validation::KFold(options.folds);
     let prepared =
-        Prepared::new(train.samples(), &validation, options.scaling, options.seed)?.for_heads(&options.heads)?;
+        Prepared::new(train.samples(), &options.validation, options.scaling, options.seed)?.for_heads(&options.heads)?;
     let depth = depth(&cache.provenance().backbone, &layer.layer);
     let mut rows = Vec::new();
     for head in &options.heads {
@@ -268,7 +267,7 @@ mod tests {
             layers: Vec::new(),
             heads: vec![HeadParams::new(HeadKind::Logistic)],
             search: Search::new([1.0]),
-            folds: 2,
+            validation: Validation::KFold(2),
             scaling: Scaling::default(),
             seed: 0,
         };
@@ -294,7 +293,7 @@ mod tests {
             layers: Vec::new(),
             heads: vec![HeadKind::Logistic.into()],
             search: Search::new([1.0]),
-            folds: 2,
+            validation: Validation::KFold(2),
             scaling: Scaling::default(),
             seed: 0,
         };

@@ -66,6 +66,9 @@ pub struct TrainingSummary {
     pub scheme: Scheme,
     /// Folds of that choice.
     pub folds: usize,
+    /// How often the rows were dealt out to folds; in files of older versions always once.
+    #[serde(default = "once")]
+    pub repeats: usize,
     /// Mean accuracy over the folds at the chosen C, if there were any.
     pub cv_mean: Option<f64>,
     /// Standard error of that accuracy.
@@ -85,6 +88,10 @@ pub struct TrainingSummary {
     pub objective: f64,
     /// How close to the optimum the weights are.
     pub certificate: Certificate,
+}
+
+fn once() -> usize {
+    1
 }
 
 /// Scores a model (or a [`Head`]) on labelled raw features.

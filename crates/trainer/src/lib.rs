@@ -35,6 +35,7 @@ mod search;
 mod selection;
 mod spread;
 mod train;
+mod validation;
 mod vectors;
 
 pub use criterion::Metric;
@@ -53,7 +54,6 @@ pub use normalize::{Normalize, Scaling};
 pub use objective::objective;
 pub use params::{
     ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, SvmLoss, TrainParams, TrainValidParams,
-    Validation,
 };
 pub use part_file::PartFile;
 pub use prepared::{FitReport, Fitted, Prepared};
@@ -61,4 +61,5 @@ pub use samples::Samples;
 pub use search::Search;
 pub use selection::{CrossValidation, GridPoint, Scheme};
 pub use train::{Outcome, Progress, Seconds, train, train_prepared};
+pub use validation::Validation;
 pub use vectors::{Part, Vectors};

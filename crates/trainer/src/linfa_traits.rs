@@ -67,7 +67,8 @@ impl<D: Data<Elem = f32>> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for L
 mod tests {
     use super::*;
     use crate::engine::tests::clusters;
-    use crate::params::{HeadKind, TrainParams, Validation};
+    use crate::params::{HeadKind, TrainParams};
+    use crate::validation::Validation;
     use linfa::traits::Predict;
     use linfa::{Dataset, ParamGuard};
     use ndarray::Array1;

@@ -7,6 +7,7 @@ use crate::Error;
 use crate::criterion::Metric;
 use crate::normalize::{Normalize, Scaling};
 use crate::search::Search;
+use crate::validation::Validation;
 
 /// What kind of classifier the head is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -247,18 +248,6 @@ impl Loss {
     }
 }
 
-/// On which rows the candidates for C are compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Validation {
-    /// Stratified k-fold cross-validation over groups; the head is refitted on all rows.
-    KFold(usize),
-    /// A fixed split: these rows (indices into the samples) validate, all others train. The head is fitted on the training rows
-    /// alone, so that the validation score belongs to the very head that is saved.
-    Holdout(Vec<usize>),
-    /// No validation, for one value of C.
-    None,
-}
-
 /// What to train, unchecked. `check()` turns it into [`TrainValidParams`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainParams(TrainValidParams);
@@ -378,7 +367,7 @@ pub(crate) fn check_cs(cs: &[f64]) -> Result<(), Error> {
 impl TrainValidParams {
     fn verify(&self) -> Result<(), Error> {
         self.search.verify(self.head.kind)?;
-        check_validation(&self.validation)?;
+        self.validation.verify()?;
         let candidates = self.search.cs().len();
         if self.validation == Validation::None && candidates > 1 {
             return Err(Error::Parameter {
@@ -388,16 +377,6 @@ impl TrainValidParams {
             });
         }
         self.head.verify()
-    }
-}
-
-/// Refuses fewer than two folds: there would be nothing to train on while one of them is held out.
-pub(crate) fn check_validation(validation: &Validation) -> Result<(), Error> {
-    match validation {
-        Validation::KFold(folds) if *folds < 2 => {
-            Err(Error::Parameter { name: "--cv", value: folds.to_string(), wanted: "use at least 2 folds" })
-        }
-        _ => Ok(()),
     }
 }
 
@@ -438,6 +417,9 @@ mod tests {
         let svm = TrainParams::new(HeadKind::Svm).metric(Metric::LogLoss);
         assert!(message(svm).contains("--metric is logloss, but heads of kind svm give no probabilities"));
         assert!(logistic.clone().metric(Metric::LogLoss).check().is_ok());
+        let repeated = |folds, repeats| logistic.clone().validation(Validation::Repeated { folds, repeats });
+        assert!(message(repeated(1, 3)).contains("--cv is 1"));
+        assert!(message(repeated(5, 0)).contains("--repeats is 0"));
         let mut head = HeadParams::new(HeadKind::Logistic);
         assert!(message(TrainParams::new(HeadParams { tolerance: 0.0, ..head })).contains("--tol is 0"));
         head.class_weight = ClassWeight::Balanced;

@@ -14,11 +14,12 @@ use crate::folds::stratified_folds;
 use crate::metrics::Metrics;
 use crate::model::{LinearModel, expand};
 use crate::normalize::Scaling;
-use crate::params::{HeadParams, Loss, Validation, check_cs, check_validation};
+use crate::params::{HeadParams, Loss, check_cs};
 use crate::reduction::Design;
 use crate::samples::Samples;
 use crate::search::Search;
 use crate::selection::{CrossValidation, FoldScore, Scheme, Setting};
+use crate::validation::Validation;
 
 /// What a fit reports beside the model.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -50,6 +51,14 @@ struct Split {
     test: Vec<usize>,
 }
 
+impl Split {
+    /// One fold of a cross-validation: its scored rows validate, the rows of all others train.
+    fn of(samples: &Samples, fold_of: &[usize], fold: usize) -> Self {
+        let rows = |test: bool| (0..fold_of.len()).filter(move |&row| (fold_of[row] == fold) == test);
+        Self { train: rows(false).collect(), test: rows(true).filter(|&row| samples.is_scored(row)).collect() }
+    }
+}
+
 /// A training set in solver coordinates, ready for [`Self::cross_validate`] and [`Self::fit`] of any head.
 ///
 /// Without standardisation one reduction serves every fold: the bias is free, so centring with all training rows instead of a
@@ -58,10 +67,12 @@ struct Split {
 pub struct Prepared<'a> {
     samples: Samples<'a>,
     scheme: Scheme,
+    repeats: usize,
     seed: u64,
     scaling: Scaling,
     /// The rows as they are trained on, where that is not as the samples hold them.
     normalized: Option<Array2<f32>>,
+    /// Fold after fold, repeat after repeat.
     splits: Vec<Split>,
     train: Vec<usize>,
     full: Design,
@@ -108,19 +119,21 @@ impl<'a> Prepared<'a> {
     ) -> Result<Self, Error> {
         let started = Instant::now();
         let scaling = scaling.into();
-        check_validation(validation)?;
+        validation.verify()?;
         samples.check()?;
         let all: Vec<usize> = (0..samples.len()).collect();
+        let repeats = if let Validation::Repeated { repeats, .. } = validation { *repeats } else { 1 };
         let (scheme, train, splits) = match validation {
             Validation::None => (Scheme::None, all, Vec::new()),
-            Validation::KFold(folds) => {
+            Validation::KFold(folds) | Validation::Repeated { folds, .. } => {
                 samples.check_classes(&all, "")?;
-                let fold_of = stratified_folds(samples.labels, samples.groups, samples.classes, *folds, seed)?;
-                let splits = (0..*folds).map(|fold| Split {
-                    train: all.iter().copied().filter(|&row| fold_of[row] != fold).collect(),
-                    test: all.iter().copied().filter(|&row| fold_of[row] == fold && samples.is_scored(row)).collect(),
-                });
-                (Scheme::KFold, all.clone(), splits.collect())
+                let mut splits = Vec::new();
+                for repeat in 0..repeats {
+                    let seed = seed.wrapping_add(repeat as u64);
+                    let fold_of = stratified_folds(samples.labels, samples.groups, samples.classes, *folds, seed)?;
+                    splits.extend((0..*folds).map(|fold| Split::of(&samples, &fold_of, fold)));
+                }
+                (Scheme::KFold, all, splits)
             }
             Validation::Holdout(rows) => {
                 let split = holdout(&samples, rows)?;
@@ -128,10 +141,11 @@ impl<'a> Prepared<'a> {
             }
         };
         samples.check_classes(&train, "")?;
+        let folds = splits.len() / repeats;
         for (fold, split) in splits.iter().enumerate() {
-            samples.check_classes(&split.train, &format!(" when fold {} is held out", fold + 1))?;
+            samples.check_classes(&split.train, &format!(" when fold {} is held out", fold % folds + 1))?;
             if split.test.is_empty() {
-                return Err(Error::Split(format!("fold {} has no row to score", fold + 1)));
+                return Err(Error::Split(format!("fold {} has no row to score", fold % folds + 1)));
             }
         }
 
@@ -147,6 +161,7 @@ impl<'a> Prepared<'a> {
         Ok(Self {
             samples,
             scheme,
+            repeats,
             seed,
             scaling,
             normalized,
@@ -223,9 +238,14 @@ impl<'a> Prepared<'a> {
         self.full.is_reduced()
     }
 
-    /// Folds of the cross-validation; 1 for a fixed split, 0 without validation.
+    /// Folds of the cross-validation, of each repeat; 1 for a fixed split, 0 without validation.
     pub fn folds(&self) -> usize {
-        self.splits.len()
+        self.splits.len() / self.repeats
+    }
+
+    /// How often the cross-validation is done, each time with folds of its own.
+    pub fn repeats(&self) -> usize {
+        self.repeats
     }
 
     /// Scores every C on every fold, in parallel. `done` is called after each fit.
@@ -248,8 +268,14 @@ impl<'a> Prepared<'a> {
         let started = Instant::now();
         let (cs, metric) = (search.cs(), search.compared_by());
         let truth: Vec<Vec<usize>> = self.splits.iter().map(|split| self.labels(&split.test)).collect();
-        let setting =
-            Setting { scheme: self.scheme, seed: self.seed, metric, classes: self.samples.classes, truth: &truth };
+        let setting = Setting {
+            scheme: self.scheme,
+            repeats: self.repeats,
+            seed: self.seed,
+            metric,
+            classes: self.samples.classes,
+            truth: &truth,
+        };
         let scores: Vec<Vec<FoldScore>> = (0..self.splits.len())
             .into_par_iter()
             .map(|fold| self.score_fold(fold, head, cs, metric, done))
@@ -343,11 +369,20 @@ impl<'a> Prepared<'a> {
             return Ok(FoldData::Kept(design));
         }
         let design = Design::build(self.features(), &split.train, &split.test, true, self.rotate)?;
-        if design.is_reduced() {
+        if self.keeps(&design) {
             Ok(FoldData::Kept(self.fold_designs[fold].get_or_init(|| design)))
         } else {
             Ok(FoldData::Fresh(Box::new(design)))
         }
+    }
+
+    /// Whether a fold's design is kept for other heads and for further values of C. With no more rows than features it is small
+    /// and dear, so those of a single cross-validation are kept in any case, all others as far as they fit together.
+    fn keeps(&self, design: &Design) -> bool {
+        /// 2 GiB.
+        const MOST_BYTES: usize = 1 << 31;
+        let numbers = design.train.len() * if design.is_reduced() { 2 } else { 1 } + design.test.len();
+        (design.is_reduced() && self.repeats == 1) || numbers * size_of::<f64>() * self.splits.len() <= MOST_BYTES
     }
 
     fn score_fold(

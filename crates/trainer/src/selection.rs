@@ -27,9 +27,11 @@ pub enum Scheme {
 pub struct CrossValidation {
     /// How the validation rows were chosen.
     pub scheme: Scheme,
-    /// Number of folds; 1 for a fixed split.
+    /// Number of folds of each repeat; 1 for a fixed split.
     pub folds: usize,
-    /// Seed of the folds.
+    /// How often the rows were dealt out to folds.
+    pub repeats: usize,
+    /// Seed of the folds, of the first repeat; the others follow it.
     pub seed: u64,
     /// What C was chosen by: what `fold_score` and the other scores of a point are.
     pub metric: Metric,
@@ -37,8 +39,8 @@ pub struct CrossValidation {
     pub points: Vec<GridPoint>,
     /// Index into `points` of the best mean of the metric; of equals the one with the smallest C.
     pub best: usize,
-    /// Scores of the best C over all rows, each predicted by the model that had not seen it. C was chosen on the same rows, so this
-    /// is slightly optimistic.
+    /// Scores of the best C over all rows, each predicted by the model that had not seen it; with several repeats that of the
+    /// first, so that every row counts once. C was chosen on the same rows, so this is slightly optimistic.
     pub out_of_fold: Metrics,
     /// Folds that lack rows of a class, where that matters for the metric.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -52,19 +54,20 @@ pub struct CrossValidation {
 pub struct GridPoint {
     /// Inverse regularisation.
     pub c: f64,
-    /// The metric on each fold; none where its rows do not define it.
+    /// The metric on each fold, repeat after repeat; none where its rows do not define it.
     pub fold_score: Vec<Option<f64>>,
     /// Mean of the folds' scores, of those that there are.
     pub mean_score: f64,
-    /// Standard error of that mean: over the folds, or for a fixed split from the spread of its rows.
+    /// Standard error of that mean: over the folds, corrected for what repeats share (Nadeau and Bengio 2003: the variance of
+    /// J folds times 1/J + n_test/n_train), or for a fixed split from the spread of its rows.
     pub score_standard_error: f64,
-    /// Accuracy on each fold.
+    /// Accuracy on each fold, repeat after repeat.
     pub fold_accuracy: Vec<f64>,
     /// Mean of the folds' accuracies.
     pub mean_accuracy: f64,
-    /// Standard error of that mean: over the folds, or for a fixed split from the binomial distribution.
+    /// Standard error of that mean, made likewise.
     pub accuracy_standard_error: f64,
-    /// Mean negative log-likelihood over all held-out rows in nats, for heads with probabilities.
+    /// Mean negative log-likelihood over all held-out rows of all repeats in nats, for heads with probabilities.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub log_loss: Option<f64>,
     /// `C · Σ loss + ½‖W‖²` on each fold's training rows.
@@ -112,6 +115,7 @@ impl FoldScore {
 /// What all points of a selection share.
 pub(crate) struct Setting<'a> {
     pub(crate) scheme: Scheme,
+    pub(crate) repeats: usize,
     pub(crate) seed: u64,
     pub(crate) metric: Metric,
     pub(crate) classes: &'a [String],
@@ -125,20 +129,21 @@ impl CrossValidation {
     /// # Errors
     /// [`Error::UndefinedMetric`] where no fold defines the metric.
     pub(crate) fn new(setting: &Setting, cs: &[f64], scores: &[Vec<FoldScore>], seconds: f64) -> Result<Self, Error> {
-        let Setting { scheme, seed, metric, classes, truth } = *setting;
+        let Setting { scheme, repeats, seed, metric, classes, truth } = *setting;
         let gaps = metric.gaps(truth, classes)?;
         let points: Vec<GridPoint> = cs
             .iter()
             .enumerate()
-            .map(|(index, &c)| grid_point(c, &scores.iter().map(|fold| &fold[index]).collect::<Vec<_>>()))
+            .map(|(index, &c)| grid_point(c, repeats, &scores.iter().map(|fold| &fold[index]).collect::<Vec<_>>()))
             .collect();
         let best = best_point(metric, &points);
-        let chosen = || scores.iter().map(|fold| &fold[best]);
+        let folds = scores.len() / repeats;
+        let chosen = || scores[..folds].iter().map(|fold| &fold[best]);
         let predicted: Vec<usize> = chosen().flat_map(|fold| fold.predicted.iter().copied()).collect();
         let losses: Option<Vec<f64>> =
             chosen().map(|fold| fold.log_losses.as_deref()).collect::<Option<Vec<_>>>().map(|losses| losses.concat());
-        let out_of_fold = Metrics::new(classes, &truth.concat(), &predicted, losses.as_deref());
-        Ok(Self { scheme, folds: scores.len(), seed, metric, points, best, out_of_fold, gaps, seconds })
+        let out_of_fold = Metrics::new(classes, &truth[..folds].concat(), &predicted, losses.as_deref());
+        Ok(Self { scheme, folds, repeats, seed, metric, points, best, out_of_fold, gaps, seconds })
     }
 
     /// The recommended point.
@@ -170,10 +175,10 @@ impl CrossValidation {
     }
 }
 
-fn grid_point(c: f64, folds: &[&FoldScore]) -> GridPoint {
+fn grid_point(c: f64, repeats: usize, folds: &[&FoldScore]) -> GridPoint {
     let scores: Vec<Option<Measured>> = folds.iter().map(|fold| fold.score).collect();
     let accuracies: Vec<Option<Measured>> = folds.iter().map(|fold| fold.accuracy).collect();
-    let (score, accuracy) = (Spread::of(&scores), Spread::of(&accuracies));
+    let (score, accuracy) = (Spread::of(&scores, repeats), Spread::of(&accuracies, repeats));
     // Of equal certificates the first.
     let worst = folds.iter().map(|fold| &fold.certificate).reduce(|a, b| if b.value > a.value { b } else { a });
     let losses = folds.iter().map(|fold| fold.log_losses.as_deref()).collect::<Option<Vec<_>>>();
@@ -223,7 +228,8 @@ mod tests {
 
     fn cross_validation(cs: &[f64], scores: &[Vec<FoldScore>], truth: &[Vec<usize>]) -> CrossValidation {
         let classes: Vec<String> = vec!["a".into(), "b".into()];
-        let setting = Setting { scheme: Scheme::KFold, seed: 0, metric: Metric::Accuracy, classes: &classes, truth };
+        let setting =
+            Setting { scheme: Scheme::KFold, repeats: 1, seed: 0, metric: Metric::Accuracy, classes: &classes, truth };
         CrossValidation::new(&setting, cs, scores, 0.0).unwrap()
     }
 

@@ -95,7 +95,7 @@ pub fn train_prepared(
     search.verify(head.kind)?;
     let cs = search.cs();
     let report = |done, total| progress(Progress::Grid { done, total });
-    let counter = Counter::new(cs.len() * prepared.folds(), &report);
+    let counter = Counter::new(cs.len() * prepared.folds() * prepared.repeats(), &report);
     let selection = match (prepared.folds(), cs) {
         (0, [_]) => None,
         (0, _) => return Err(Error::Split(format!("{} values of C, but no rows to compare them on", cs.len()))),
@@ -123,6 +123,7 @@ pub fn train_prepared(
         seed: prepared.seed(),
         scheme: prepared.scheme(),
         folds: prepared.folds(),
+        repeats: prepared.repeats(),
         cv_mean: selection.as_ref().map(|selection| selection.best().mean_accuracy),
         cv_standard_error: selection.as_ref().map(|selection| selection.best().accuracy_standard_error),
         metric: search.compared_by(),

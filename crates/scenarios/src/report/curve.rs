@@ -19,11 +19,22 @@ pub fn section(content: &Content) -> String {
     let (best, metric) = (selection.best(), selection.metric);
     let on = match content.chosen_on {
         Some(split) => format!("on split {}", escape(split)),
-        None => format!("in each of {} folds (seed {})", selection.folds, selection.seed),
+        None if selection.repeats == 1 => format!("in each of {} folds (seed {})", selection.folds, selection.seed),
+        None => {
+            let last = selection.seed.wrapping_add(selection.repeats as u64 - 1);
+            let (repeats, folds) = (selection.repeats, selection.folds);
+            format!("in each of {folds} folds, dealt out {repeats} times (seeds {} to {last})", selection.seed)
+        }
     };
     let spread = match content.chosen_on {
         Some(_) => "The band is ± one standard error, from the spread of the rows.",
-        None => "Dots are single folds, the line is their mean, the band ± one standard error of it.",
+        None if selection.repeats == 1 => {
+            "Dots are single folds, the line is their mean, the band ± one standard error of it."
+        }
+        None => {
+            "Dots are single folds, the line is their mean, the band ± one standard error of it, corrected for the rows \
+             that folds of several repeats share (Nadeau and Bengio 2003)."
+        }
     };
     format!(
         r#"<figure class="plot">{}<figcaption>{} on held-out rows {on}. {spread} Chosen: C = {}, {}{} ± {}.</figcaption></figure>{warnings}{}"#,

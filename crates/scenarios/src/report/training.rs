@@ -87,7 +87,12 @@ fn preprocessing(input: &Preprocessing) -> String {
 fn chosen_by(content: &Content) -> String {
     let training = &content.outcome.training;
     match (training.scheme, content.chosen_on) {
-        (Scheme::KFold, _) => format!("stratified cross-validation, {} folds", training.folds),
+        (Scheme::KFold, _) if training.repeats == 1 => {
+            format!("stratified cross-validation, {} folds", training.folds)
+        }
+        (Scheme::KFold, _) => {
+            format!("stratified cross-validation, {} folds, {} times", training.folds, training.repeats)
+        }
         (Scheme::Holdout, Some(split)) => format!("split {}", name(split)),
         (Scheme::Holdout, None) => "a fixed split".into(),
         (Scheme::None, _) => "hand".into(),
