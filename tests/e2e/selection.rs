@@ -142,6 +142,53 @@ fn repeats_deal_the_rows_out_again() {
 }
 
 #[test]
+fn refinement_goes_on_around_the_best() {
+    let dir = three_classes();
+    for metric in ["accuracy", "logloss"] {
+        let train = format!("train x.h5 --c-grid 1e-3:1e1:3 --metric {metric} -o x.head");
+        let plain = dir.json(&train);
+        let mut sizes = vec![plain["selection"]["points"].as_array().unwrap().len()];
+        let mut known: Vec<f64> = points(&plain).iter().map(|point| number(&point["c"])).collect();
+        let mut best = number(&plain["c"]);
+        for rounds in 1..4 {
+            let shown = dir.json(&format!("{train} --refine {rounds}"));
+            sizes.push(points(&shown).len());
+            let new: Vec<f64> =
+                points(&shown).iter().filter(|p| p["round"] == rounds).map(|p| number(&p["c"])).collect();
+            assert_eq!(new.len(), 2);
+            // One on each side of the best so far, each a power of the same ratio away or half of it.
+            assert!(new[0] < best && best < new[1] && new.iter().all(|c| !known.contains(c)), "{best} {new:?}");
+            known.extend(&new);
+            // What was known is not scored otherwise, and the choice is among all.
+            for point in points(&plain) {
+                let again = points(&shown).iter().find(|other| other["c"] == point["c"]).unwrap();
+                assert_eq!(again["fold_score"], point["fold_score"]);
+            }
+            let sign = if metric == "logloss" { -1.0 } else { 1.0 };
+            let merit = |point: &&Value| sign * number(&point["mean_score"]);
+            let top = points(&shown).iter().max_by(|a, b| merit(a).total_cmp(&merit(b))).unwrap();
+            let chosen = points(&shown).iter().find(|point| point["c"] == shown["c"]).unwrap();
+            near(&chosen["mean_score"], number(&top["mean_score"]));
+            best = number(&shown["c"]);
+        }
+        assert_eq!(sizes, [3, 5, 7, 9]);
+    }
+    // Beyond the end of the grid, by its ratio, and the warning is of what was tried.
+    let end = |refine: &str| {
+        dir.headstart(&format!("train x.h5 --metric logloss --c-grid 1e-6:1e-5:2 {refine} -o x.head")).run()
+    };
+    says(&end("").exits(0).stderr, &["the best C, 0.00001, is the largest one tried"]);
+    says(&end("--refine 2").exits(0).stderr, &["the best C, 0.001, is the largest one tried"]);
+    assert_eq!(end("--refine 8").exits(0).stderr, "");
+    let swept = dir.json("sweep x.h5 --heads logistic --refine 2");
+    assert_eq!(swept["rows"][0]["c"], dir.json("train x.h5 --refine 2 -o x.head")["c"]);
+    says(&dir.misused("train x.h5 --c 1 --refine 1 -o no.head"), &["--refine is 1", "--c-grid with at least two"]);
+    says(&dir.misused("train x.h5 --refine -1 -o no.head"), &["--refine"]);
+    says(&dir.misused("sweep absent.h5 --c-grid 1:1:1 --refine 1"), &["--refine is 1"]);
+    assert!(!dir.exists("no.head"));
+}
+
+#[test]
 fn normalised_rows_have_no_size() {
     let dir = Dir::new();
     // Both caches have rows of the same directions: in the second each has a size of its own.

@@ -140,6 +140,9 @@ pub struct HeadArgs {
     /// Candidates for C: from:to:count, spaced evenly in the logarithm.
     #[arg(long, value_name = "FROM:TO:COUNT", default_value = "1e-4:1e3:8")]
     pub c_grid: String,
+    /// After the grid, N rounds of two more values of C around the best: halfway to its neighbours, or beyond the grid's end.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    refine: usize,
     /// Folds of the cross-validation; `none` fits the one C of --c without it.
     #[arg(long = "cv", value_name = "K|none", default_value = "5", value_parser = parse_folds)]
     cv_folds: usize,
@@ -181,7 +184,7 @@ impl HeadArgs {
             Some(c) => vec![c],
             None => parse_c_grid(&self.c_grid).map_err(usage)?,
         };
-        Ok(Search::new(cs).metric(parse(&self.metric_text)?))
+        Ok(Search::new(cs).metric(parse(&self.metric_text)?).refine(self.refine))
     }
 
     /// On which rows candidates are compared, where no split is named.

@@ -48,6 +48,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let search = args.head.search(None)?;
     let heads: Vec<HeadParams> =
         args.heads.iter().map(|head| args.head.params(super::parse(head)?)).collect::<Result<_, _>>()?;
+    // Nor should mistakes wait for the first training.
     heads.iter().try_for_each(|head| search.verify(head.kind)).map_err(super::usage)?;
     let options = SweepOptions {
         caches: args.caches.clone(),

@@ -277,7 +277,7 @@ impl TrainParams {
     /// Candidates for C, scikit-learn's inverse regularisation: the objective is `C · Σ loss + ½‖W‖²`.
     /// Sorted here and freed of repetitions, so that reports read upwards.
     pub fn cs(mut self, cs: impl Into<Vec<f64>>) -> Self {
-        self.0.search = Search::new(cs).metric(self.0.search.compared_by());
+        self.0.search = Search::new(cs).metric(self.0.search.compared_by()).refine(self.0.search.rounds());
         self
     }
 
@@ -290,6 +290,12 @@ impl TrainParams {
     /// What the candidates are compared by.
     pub fn metric(mut self, metric: Metric) -> Self {
         self.0.search = self.0.search.metric(metric);
+        self
+    }
+
+    /// Rounds of further candidates around the best, see [`Search::refine`].
+    pub fn refine(mut self, rounds: usize) -> Self {
+        self.0.search = self.0.search.refine(rounds);
         self
     }
 
@@ -417,6 +423,7 @@ mod tests {
         let svm = TrainParams::new(HeadKind::Svm).metric(Metric::LogLoss);
         assert!(message(svm).contains("--metric is logloss, but heads of kind svm give no probabilities"));
         assert!(logistic.clone().metric(Metric::LogLoss).check().is_ok());
+        assert!(message(logistic.clone().refine(2)).contains("--refine is 2: a single C has no neighbours"));
         let repeated = |folds, repeats| logistic.clone().validation(Validation::Repeated { folds, repeats });
         assert!(message(repeated(1, 3)).contains("--cv is 1"));
         assert!(message(repeated(5, 0)).contains("--repeats is 0"));

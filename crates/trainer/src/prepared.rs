@@ -18,7 +18,7 @@ use crate::params::{HeadParams, Loss, check_cs};
 use crate::reduction::Design;
 use crate::samples::Samples;
 use crate::search::Search;
-use crate::selection::{CrossValidation, FoldScore, Scheme, Setting};
+use crate::selection::{CrossValidation, FoldScore, Scheme, Setting, Tried};
 use crate::validation::Validation;
 
 /// What a fit reports beside the model.
@@ -248,7 +248,8 @@ impl<'a> Prepared<'a> {
         self.repeats
     }
 
-    /// Scores every C on every fold, in parallel. `done` is called after each fit.
+    /// Scores every C on every fold, in parallel, and then those around the best, round after round. `done` is called after each
+    /// fit.
     ///
     /// The best C is the one with the best mean of the metric, the smallest of equals.
     ///
@@ -266,21 +267,27 @@ impl<'a> Prepared<'a> {
             return Err(Error::Split("cross-validation needs folds or validation rows".into()));
         }
         let started = Instant::now();
-        let (cs, metric) = (search.cs(), search.compared_by());
+        let metric = search.compared_by();
         let truth: Vec<Vec<usize>> = self.splits.iter().map(|split| self.labels(&split.test)).collect();
-        let setting = Setting {
+        let mut tried = Tried::new(Setting {
             scheme: self.scheme,
             repeats: self.repeats,
             seed: self.seed,
             metric,
             classes: self.samples.classes,
             truth: &truth,
-        };
-        let scores: Vec<Vec<FoldScore>> = (0..self.splits.len())
-            .into_par_iter()
-            .map(|fold| self.score_fold(fold, head, cs, metric, done))
-            .collect::<Result<_, _>>()?;
-        CrossValidation::new(&setting, cs, &scores, started.elapsed().as_secs_f64())
+        })?;
+        let mut cs = search.cs().to_vec();
+        for round in 0..=search.rounds() {
+            let scores =
+                (0..self.splits.len()).into_par_iter().map(|fold| self.score_fold(fold, head, &cs, metric, done));
+            tried.add(round, &cs, scores.collect::<Result<_, _>>()?);
+            cs = tried.around_best();
+            if cs.is_empty() {
+                break;
+            }
+        }
+        Ok(tried.finish(started.elapsed().as_secs_f64()))
     }
 
     /// Fits a head on all training rows.

@@ -11,6 +11,8 @@ pub struct Search {
     cs: Vec<f64>,
     /// What they are compared by.
     metric: Metric,
+    /// Rounds of further candidates around the best.
+    refine: usize,
 }
 
 impl Search {
@@ -19,12 +21,19 @@ impl Search {
         let mut cs = cs.into();
         cs.sort_by(f64::total_cmp);
         cs.dedup();
-        Self { cs, metric: Metric::Accuracy }
+        Self { cs, metric: Metric::Accuracy, refine: 0 }
     }
 
     /// Compares them by another metric.
     pub fn metric(mut self, metric: Metric) -> Self {
         self.metric = metric;
+        self
+    }
+
+    /// Goes on for some rounds after the candidates given: each tries one value between the best C and its neighbour on either
+    /// side, halfway in the logarithm; beyond the end of what has been tried, a step further, as wide as the last.
+    pub fn refine(mut self, rounds: usize) -> Self {
+        self.refine = rounds;
         self
     }
 
@@ -38,12 +47,30 @@ impl Search {
         self.metric
     }
 
-    /// Refuses values of C that are not positive and finite, an empty list, and a metric that does not go with the head.
+    /// Rounds of further candidates around the best.
+    pub fn rounds(&self) -> usize {
+        self.refine
+    }
+
+    /// The most values of C that are tried.
+    pub(crate) fn most(&self) -> usize {
+        self.cs.len() + 2 * self.refine
+    }
+
+    /// Refuses values of C that are not positive and finite, an empty list, rounds around a single C, which has no neighbours,
+    /// and a metric that does not go with the head.
     ///
     /// # Errors
     /// [`Error::Parameter`].
     pub fn verify(&self, kind: HeadKind) -> Result<(), Error> {
         check_cs(&self.cs)?;
+        if self.refine > 0 && self.cs.len() < 2 {
+            return Err(Error::Parameter {
+                name: "--refine",
+                value: self.refine.to_string(),
+                wanted: "a single C has no neighbours to try values between; give --c-grid with at least two values",
+            });
+        }
         self.metric.check(kind)
     }
 }

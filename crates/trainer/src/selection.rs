@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::criterion::{Measured, Metric};
 use crate::engine::{Certificate, Measure, Solution};
+use crate::grid::around;
 use crate::metrics::{Metrics, argmax_rows, log_losses};
 use crate::params::HeadKind;
 use crate::spread::Spread;
@@ -35,7 +36,7 @@ pub struct CrossValidation {
     pub seed: u64,
     /// What C was chosen by: what `fold_score` and the other scores of a point are.
     pub metric: Metric,
-    /// One entry per C.
+    /// One entry per C, by ascending C.
     pub points: Vec<GridPoint>,
     /// Index into `points` of the best mean of the metric; of equals the one with the smallest C.
     pub best: usize,
@@ -54,6 +55,8 @@ pub struct CrossValidation {
 pub struct GridPoint {
     /// Inverse regularisation.
     pub c: f64,
+    /// 0 for the candidates given, 1 and more for those that were tried around the best.
+    pub round: usize,
     /// The metric on each fold, repeat after repeat; none where its rows do not define it.
     pub fold_score: Vec<Option<f64>>,
     /// Mean of the folds' scores, of those that there are.
@@ -123,29 +126,59 @@ pub(crate) struct Setting<'a> {
     pub(crate) truth: &'a [Vec<usize>],
 }
 
-impl CrossValidation {
-    /// `scores[fold][index of c]`.
+/// The values of C tried so far.
+pub(crate) struct Tried<'a> {
+    setting: Setting<'a>,
+    gaps: Vec<String>,
+    /// By ascending C.
+    points: Vec<GridPoint>,
+    /// Beside each point the results of its folds.
+    scores: Vec<Vec<FoldScore>>,
+}
+
+impl<'a> Tried<'a> {
+    /// None yet.
     ///
     /// # Errors
     /// [`Error::UndefinedMetric`] where no fold defines the metric.
-    pub(crate) fn new(setting: &Setting, cs: &[f64], scores: &[Vec<FoldScore>], seconds: f64) -> Result<Self, Error> {
-        let Setting { scheme, repeats, seed, metric, classes, truth } = *setting;
-        let gaps = metric.gaps(truth, classes)?;
-        let points: Vec<GridPoint> = cs
-            .iter()
-            .enumerate()
-            .map(|(index, &c)| grid_point(c, repeats, &scores.iter().map(|fold| &fold[index]).collect::<Vec<_>>()))
-            .collect();
-        let best = best_point(metric, &points);
-        let folds = scores.len() / repeats;
-        let chosen = || scores[..folds].iter().map(|fold| &fold[best]);
-        let predicted: Vec<usize> = chosen().flat_map(|fold| fold.predicted.iter().copied()).collect();
-        let losses: Option<Vec<f64>> =
-            chosen().map(|fold| fold.log_losses.as_deref()).collect::<Option<Vec<_>>>().map(|losses| losses.concat());
-        let out_of_fold = Metrics::new(classes, &truth[..folds].concat(), &predicted, losses.as_deref());
-        Ok(Self { scheme, folds, repeats, seed, metric, points, best, out_of_fold, gaps, seconds })
+    pub(crate) fn new(setting: Setting<'a>) -> Result<Self, Error> {
+        let gaps = setting.metric.gaps(setting.truth, setting.classes)?;
+        Ok(Self { setting, gaps, points: Vec::new(), scores: Vec::new() })
     }
 
+    /// Adds values of C, each with a result for every fold. `scores[fold][index of c]`.
+    pub(crate) fn add(&mut self, round: usize, cs: &[f64], scores: Vec<Vec<FoldScore>>) {
+        let mut folds: Vec<_> = scores.into_iter().map(Vec::into_iter).collect();
+        for &c in cs {
+            let scores: Vec<FoldScore> = folds.iter_mut().filter_map(Iterator::next).collect();
+            let place = self.points.partition_point(|point| point.c < c);
+            self.points.insert(place, grid_point(c, round, self.setting.repeats, &scores));
+            self.scores.insert(place, scores);
+        }
+    }
+
+    /// Values of C to try around the best.
+    pub(crate) fn around_best(&self) -> Vec<f64> {
+        let cs: Vec<f64> = self.points.iter().map(|point| point.c).collect();
+        around(&cs, best_point(self.setting.metric, &self.points))
+    }
+
+    /// The best of them, and what it predicted.
+    pub(crate) fn finish(self, seconds: f64) -> CrossValidation {
+        let Setting { scheme, repeats, seed, metric, classes, truth } = self.setting;
+        let best = best_point(metric, &self.points);
+        let folds = truth.len() / repeats;
+        let chosen = &self.scores[best][..folds];
+        let predicted: Vec<usize> = chosen.iter().flat_map(|fold| fold.predicted.iter().copied()).collect();
+        let losses = chosen.iter().map(|fold| fold.log_losses.as_deref()).collect::<Option<Vec<_>>>();
+        let losses = losses.map(|losses| losses.concat());
+        let out_of_fold = Metrics::new(classes, &truth[..folds].concat(), &predicted, losses.as_deref());
+        let Self { points, gaps, .. } = self;
+        CrossValidation { scheme, folds, repeats, seed, metric, points, best, out_of_fold, gaps, seconds }
+    }
+}
+
+impl CrossValidation {
     /// The recommended point.
     pub fn best(&self) -> &GridPoint {
         &self.points[self.best]
@@ -175,7 +208,7 @@ impl CrossValidation {
     }
 }
 
-fn grid_point(c: f64, repeats: usize, folds: &[&FoldScore]) -> GridPoint {
+fn grid_point(c: f64, round: usize, repeats: usize, folds: &[FoldScore]) -> GridPoint {
     let scores: Vec<Option<Measured>> = folds.iter().map(|fold| fold.score).collect();
     let accuracies: Vec<Option<Measured>> = folds.iter().map(|fold| fold.accuracy).collect();
     let (score, accuracy) = (Spread::of(&scores, repeats), Spread::of(&accuracies, repeats));
@@ -185,6 +218,7 @@ fn grid_point(c: f64, repeats: usize, folds: &[&FoldScore]) -> GridPoint {
     let rows: usize = folds.iter().map(|fold| fold.predicted.len()).sum();
     GridPoint {
         c,
+        round,
         fold_score: scores.iter().map(|fold| fold.map(|measured| measured.value)).collect(),
         mean_score: score.mean,
         score_standard_error: score.standard_error,
@@ -226,11 +260,13 @@ mod tests {
         FoldScore::new(HeadKind::Svm, Metric::Accuracy, scores.view(), truth, 1.0, solution)
     }
 
-    fn cross_validation(cs: &[f64], scores: &[Vec<FoldScore>], truth: &[Vec<usize>]) -> CrossValidation {
+    fn cross_validation(cs: &[f64], scores: Vec<Vec<FoldScore>>, truth: &[Vec<usize>]) -> CrossValidation {
         let classes: Vec<String> = vec!["a".into(), "b".into()];
-        let setting =
-            Setting { scheme: Scheme::KFold, repeats: 1, seed: 0, metric: Metric::Accuracy, classes: &classes, truth };
-        CrossValidation::new(&setting, cs, scores, 0.0).unwrap()
+        let (scheme, metric) = (Scheme::KFold, Metric::Accuracy);
+        let setting = Setting { scheme, repeats: 1, seed: 0, metric, classes: &classes, truth };
+        let mut tried = Tried::new(setting).unwrap();
+        tried.add(0, cs, scores);
+        tried.finish(0.0)
     }
 
     #[test]
@@ -239,12 +275,13 @@ mod tests {
         let truth = [vec![0, 0, 1, 1], vec![0, 1]];
         let first = |predicted: &[usize], error| fold(predicted, &truth[0], error);
         let second = || fold(&[0, 1], &truth[1], 0.0);
-        let scores = [
+        let scores = vec![
             vec![first(&[0, 0, 1, 0], 0.0), first(&[0, 0, 0, 1], 0.0), first(&[1, 1, 0, 0], 0.5)],
             vec![second(), second(), second()],
         ];
-        let found = cross_validation(&[10.0, 1.0, 0.1], &scores, &truth);
-        let point = &found.points[0];
+        let found = cross_validation(&[10.0, 1.0, 0.1], scores, &truth);
+        let point = &found.points[2];
+        assert_eq!(found.points.iter().map(|point| point.c).collect::<Vec<_>>(), [0.1, 1.0, 10.0]);
         assert_eq!(point.fold_accuracy, [0.75, 1.0]);
         assert_eq!(point.fold_score, [Some(0.75), Some(1.0)]);
         assert_eq!((point.mean_accuracy, point.mean_score), (0.875, 0.875));
@@ -259,10 +296,10 @@ mod tests {
     #[test]
     fn the_end_of_the_grid_is_mentioned() {
         let truth = [vec![0, 1]];
-        let scores = [vec![fold(&[0, 0], &truth[0], 0.0), fold(&[0, 1], &truth[0], 0.0)]];
-        let found = cross_validation(&[1.0, 10.0], &scores, &truth);
+        let scores = vec![vec![fold(&[0, 0], &truth[0], 0.0), fold(&[0, 1], &truth[0], 0.0)]];
+        let found = cross_validation(&[1.0, 10.0], scores, &truth);
         assert!(found.warnings()[0].contains("largest"), "{:?}", found.warnings());
-        let one = cross_validation(&[1.0], &[vec![fold(&[0, 0], &truth[0], 0.0)]], &truth);
+        let one = cross_validation(&[1.0], vec![vec![fold(&[0, 0], &truth[0], 0.0)]], &truth);
         assert!(one.warnings().is_empty());
         let binomial = (0.25f64 / 2.0).sqrt();
         assert!((one.best().accuracy_standard_error - binomial).abs() < 1e-15, "binomial for a single split");

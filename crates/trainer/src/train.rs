@@ -18,7 +18,7 @@ use crate::selection::CrossValidation;
 pub enum Progress {
     /// Folds and reduction.
     Preparing,
-    /// `done` of `total` fits of the grid.
+    /// `done` of `total` fits that compare values of C.
     Grid {
         /// Fits done.
         done: usize,
@@ -95,7 +95,7 @@ pub fn train_prepared(
     search.verify(head.kind)?;
     let cs = search.cs();
     let report = |done, total| progress(Progress::Grid { done, total });
-    let counter = Counter::new(cs.len() * prepared.folds() * prepared.repeats(), &report);
+    let counter = Counter::new(search.most() * prepared.folds() * prepared.repeats(), &report);
     let selection = match (prepared.folds(), cs) {
         (0, [_]) => None,
         (0, _) => return Err(Error::Split(format!("{} values of C, but no rows to compare them on", cs.len()))),
