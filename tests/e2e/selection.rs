@@ -183,7 +183,7 @@ fn refinement_goes_on_around_the_best() {
     let swept = dir.json("sweep x.h5 --heads logistic --refine 2");
     assert_eq!(swept["rows"][0]["c"], dir.json("train x.h5 --refine 2 -o x.head")["c"]);
     says(&dir.misused("train x.h5 --c 1 --refine 1 -o no.head"), &["--refine is 1", "--c-grid with at least two"]);
-    says(&dir.misused("train x.h5 --refine -1 -o no.head"), &["--refine"]);
+    says(&dir.misused("train x.h5 --refine=-1 -o no.head"), &["--refine"]);
     says(&dir.misused("sweep absent.h5 --c-grid 1:1:1 --refine 1"), &["--refine is 1"]);
     assert!(!dir.exists("no.head"));
 }
@@ -228,4 +228,47 @@ fn normalised_rows_have_no_size() {
     assert_eq!(swept["rows"][0]["c"], dir.json("train plain.h5 --head svm --normalize l2 -o x.head")["c"]);
     assert_eq!(swept["rows"][0]["test"], dir.json("evaluate x.head plain.h5")["accuracy"]["value"]);
     says(&dir.misused("train plain.h5 --normalize l1 -o no.head"), &["--normalize", "l1", "none, l2"]);
+}
+
+#[test]
+fn nested_folds_score_the_whole_selection() {
+    let dir = three_classes();
+    let train = "train x.h5 --c-grid 1e-3:1e1:3 --refine 1 --cv 4 --metric auc -o x.head";
+    let plain = dir.json(train);
+    assert!(plain["nested"].is_null() && plain["training"]["nested_accuracy"].is_null());
+    let plain_head = dir.read("x.head");
+    let shown = dir.json(&format!("{train} --nested 3 --report r"));
+    // The head and what is said of its choice are the same.
+    assert_eq!((&shown["c"], &shown["training"]["cv_score"]), (&plain["c"], &plain["training"]["cv_score"]));
+    let tensors = |bytes: &[u8]| bytes[bytes.len() - 3 * 13 * 8..].to_vec();
+    assert_eq!(tensors(&plain_head), tensors(&dir.read("x.head")));
+    let nested = &shown["nested"];
+    let outer = nested["outer"].as_array().unwrap();
+    assert_eq!((outer.len(), &nested["metrics"]["n"], &nested["metric"]), (3, &json!(60), &json!("auc")));
+    let mean = outer.iter().map(|fold| number(&fold["score"])).sum::<f64>() / 3.0;
+    near(&nested["score"]["value"], mean);
+    let (low, high) = (number(&nested["score"]["low"]), number(&nested["score"]["high"]));
+    assert!(low <= mean && mean <= high && high <= 1.0);
+    let rows: f64 = outer.iter().map(|fold| number(&fold["n_test"])).sum();
+    let right: f64 = outer.iter().map(|fold| number(&fold["accuracy"]) * number(&fold["n_test"])).sum();
+    assert_eq!(rows, 60.0);
+    near(&nested["metrics"]["accuracy"]["value"], right / 60.0);
+    assert!(outer.iter().all(|fold| number(&fold["n_train"]) + number(&fold["n_test"]) == 60.0));
+    assert_eq!(description(&dir, "x.head")["training"]["nested_accuracy"], nested["metrics"]["accuracy"]);
+    let page = String::from_utf8(dir.read("r/index.html")).unwrap();
+    says(&page, &["<h2>Nested cross-validation</h2>", "Accuracy, nested cross-validation", "free of the optimism"]);
+    let said = dir.run(&format!("{train} --nested 3"));
+    says(
+        &said,
+        &["cross-validated AUC ", "nested cross-validation: AUC ", "(95 % interval); C chosen in 3 outer folds: "],
+    );
+    says(&dir.run("train x.h5 --nested 2 -o x.head"), &["nested cross-validation: accuracy "]);
+
+    says(&dir.misused("train x.h5 --nested 1 -o no.head"), &["--nested is 1", "at least 2"]);
+    says(&dir.misused("train x.h5 --nested 3 --c 1 --cv none -o no.head"), &["--nested is 3", "--cv"]);
+    says(&dir.misused("train x.h5 --nested 3 --split train:val -o no.head"), &["--nested", "--split"]);
+    says(&dir.fails("train x.h5 --nested 21 -o no.head"), &["x.h5", "20 image(s)", "21 folds"]);
+    let inner = dir.fails("train x.h5 --nested 2 --cv 11 -o no.head");
+    says(&inner, &["outer fold 1 of 2", "10 image(s)", "11 folds"]);
+    assert!(!dir.exists("no.head"));
 }

@@ -3,7 +3,8 @@ use anyhow::Context;
 use headstart_cache::Cache;
 use headstart_scenarios::report;
 use headstart_trainer::{
-    HeadKind, Metric, Normalize, ParamGuard, Part, Progress, Source, TrainParams, Validation, Vectors, evaluate, train,
+    Estimate, HeadKind, Metric, NestedValidation, Normalize, ParamGuard, Part, Progress, Source, TrainParams,
+    Validation, Vectors, evaluate, train,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -40,6 +41,10 @@ pub struct Args {
     /// Train on one split and choose C on another, instead of by cross-validation.
     #[arg(long, value_name = "TRAIN:VAL", conflicts_with_all = ["cv_folds", "repeats"])]
     split: Option<String>,
+    /// Score the whole selection on K outer folds that have no part in it, as well: an accuracy without the optimism of the
+    /// best of many. Takes K times the grid; the head stays the same.
+    #[arg(long, value_name = "K", conflicts_with = "split")]
+    nested: Option<usize>,
     /// Where to write the head.
     #[arg(short, long, value_name = "FILE.head")]
     output: PathBuf,
@@ -96,6 +101,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         .validation(validation)
         .scaling(args.head.scaling()?)
         .seed(args.head.seed)
+        .nested(args.nested)
         .check()
         .map_err(super::usage)?;
     args.report.as_deref().map(report::make_folder).transpose()?;
@@ -105,7 +111,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     let outcome = train(vectors.samples(), &params, &|progress| {
-        if let Progress::Grid { done, total } = progress {
+        if let Progress::Grid { done, total } | Progress::Nested { done, total } = progress {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         }
@@ -220,6 +226,9 @@ fn print(shown: &Shown) {
             }
         }
     }
+    if let Some(nested) = &outcome.nested {
+        print_nested(nested);
+    }
     match (&shown.test, &outcome.selection) {
         (Some(test), _) => {
             super::evaluate::print(test, &format!("split {}", shown.test_rows.unwrap_or_default()), training.metric);
@@ -245,4 +254,23 @@ fn print(shown: &Shown) {
     if let Some(page) = &shown.report {
         println!("wrote the report {}", page.display());
     }
+}
+
+/// The scores that no choice has made better than they are, and what was chosen.
+fn print_nested(nested: &NestedValidation) {
+    let interval = |metric: Metric, estimate: &Estimate| {
+        let [value, low, high] = [estimate.value, estimate.low, estimate.high].map(|value| metric.digits(value));
+        format!("{} {value}{} [{low}, {high}]", metric.title(), metric.unit())
+    };
+    let accuracy = interval(Metric::Accuracy, &nested.metrics.accuracy);
+    let scores = match nested.metric {
+        Metric::Accuracy => accuracy,
+        metric => format!("{}, {accuracy}", interval(metric, &nested.score)),
+    };
+    let chosen: Vec<String> = nested.outer.iter().map(|fold| format!("{:.1e}", fold.c)).collect();
+    println!(
+        "nested cross-validation: {scores} (95 % interval); C chosen in {} outer folds: {}",
+        nested.outer.len(),
+        chosen.join(", ")
+    );
 }

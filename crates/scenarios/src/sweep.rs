@@ -155,8 +155,8 @@ fn layer_rows(
     for (class, rows) in test.keep_classes(&train.classes).iter().filter(|(_, rows)| *rows > 0) {
         tracing::warn!("class '{class}' has no training rows: its {rows} test rows are left out of the scores");
     }
-    let prepared =
-        Prepared::new(train.samples(), &options.validation, options.scaling, options.seed)?.for_heads(&options.heads)?;
+    let prepared = Prepared::new(train.samples(), &options.validation, options.scaling, options.seed)?
+        .for_heads(&options.heads)?;
     let depth = depth(&cache.provenance().backbone, &layer.layer);
     let mut rows = Vec::new();
     for head in &options.heads {

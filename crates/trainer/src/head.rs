@@ -84,6 +84,9 @@ pub struct TrainingSummary {
     pub cv_score_standard_error: Option<f64>,
     /// Accuracy over all held-out rows, with interval.
     pub cv_accuracy: Option<Estimate>,
+    /// Accuracy by nested cross-validation, with interval, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub nested_accuracy: Option<Estimate>,
     /// Objective on the training rows.
     pub objective: f64,
     /// How close to the optimum the weights are.

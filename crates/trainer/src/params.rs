@@ -258,6 +258,7 @@ pub struct TrainValidParams {
     head: HeadParams,
     search: Search,
     validation: Validation,
+    nested: Option<usize>,
     scaling: Scaling,
     seed: u64,
 }
@@ -269,6 +270,7 @@ impl TrainParams {
             head: head.into(),
             search: Search::new([1.0]),
             validation: Validation::KFold(5),
+            nested: None,
             scaling: Scaling::default(),
             seed: 0,
         })
@@ -302,6 +304,12 @@ impl TrainParams {
     /// On which rows the candidates are compared.
     pub fn validation(mut self, validation: Validation) -> Self {
         self.0.validation = validation;
+        self
+    }
+
+    /// Outer folds around the whole selection, whose rows have no part in it: their scores are not optimistic. `None`: none.
+    pub fn nested(mut self, folds: impl Into<Option<usize>>) -> Self {
+        self.0.nested = folds.into();
         self
     }
 
@@ -347,6 +355,11 @@ impl TrainValidParams {
         &self.validation
     }
 
+    /// Outer folds around the whole selection.
+    pub fn nested(&self) -> Option<usize> {
+        self.nested
+    }
+
     /// What is done to features.
     pub fn scaling(&self) -> Scaling {
         self.scaling
@@ -374,6 +387,15 @@ impl TrainValidParams {
     fn verify(&self) -> Result<(), Error> {
         self.search.verify(self.head.kind)?;
         self.validation.verify()?;
+        if let Some(folds) = self.nested {
+            let wrong = |wanted| Err(Error::Parameter { name: "--nested", value: folds.to_string(), wanted });
+            if folds < 2 {
+                return wrong("use at least 2 outer folds");
+            }
+            if !matches!(self.validation, Validation::KFold(_) | Validation::Repeated { .. }) {
+                return wrong("the selection within each outer fold needs the folds of --cv");
+            }
+        }
         let candidates = self.search.cs().len();
         if self.validation == Validation::None && candidates > 1 {
             return Err(Error::Parameter {
@@ -424,6 +446,9 @@ mod tests {
         assert!(message(svm).contains("--metric is logloss, but heads of kind svm give no probabilities"));
         assert!(logistic.clone().metric(Metric::LogLoss).check().is_ok());
         assert!(message(logistic.clone().refine(2)).contains("--refine is 2: a single C has no neighbours"));
+        assert!(message(logistic.clone().nested(1)).contains("--nested is 1: use at least 2 outer folds"));
+        let fixed = logistic.clone().nested(3).validation(Validation::Holdout(vec![0]));
+        assert!(message(fixed).contains("--nested is 3") && logistic.clone().nested(3).check().is_ok());
         let repeated = |folds, repeats| logistic.clone().validation(Validation::Repeated { folds, repeats });
         assert!(message(repeated(1, 3)).contains("--cv is 1"));
         assert!(message(repeated(5, 0)).contains("--repeats is 0"));

@@ -19,6 +19,7 @@ use crate::reduction::Design;
 use crate::samples::Samples;
 use crate::search::Search;
 use crate::selection::{CrossValidation, FoldScore, Scheme, Setting, Tried};
+use crate::splits::{Split, holdout};
 use crate::validation::Validation;
 
 /// What a fit reports beside the model.
@@ -43,20 +44,6 @@ pub struct Fitted {
     pub model: LinearModel,
     /// How the fit went.
     pub report: FitReport,
-}
-
-/// Rows (indices into the samples) that train and that validate.
-struct Split {
-    train: Vec<usize>,
-    test: Vec<usize>,
-}
-
-impl Split {
-    /// One fold of a cross-validation: its scored rows validate, the rows of all others train.
-    fn of(samples: &Samples, fold_of: &[usize], fold: usize) -> Self {
-        let rows = |test: bool| (0..fold_of.len()).filter(move |&row| (fold_of[row] == fold) == test);
-        Self { train: rows(false).collect(), test: rows(true).filter(|&row| samples.is_scored(row)).collect() }
-    }
 }
 
 /// A training set in solver coordinates, ready for [`Self::cross_validate`] and [`Self::fit`] of any head.
@@ -122,7 +109,7 @@ impl<'a> Prepared<'a> {
         validation.verify()?;
         samples.check()?;
         let all: Vec<usize> = (0..samples.len()).collect();
-        let repeats = if let Validation::Repeated { repeats, .. } = validation { *repeats } else { 1 };
+        let repeats = validation.repeats();
         let (scheme, train, splits) = match validation {
             Validation::None => (Scheme::None, all, Vec::new()),
             Validation::KFold(folds) | Validation::Repeated { folds, .. } => {
@@ -429,34 +416,6 @@ fn either<'r>(made: &'r Option<Array2<f32>>, others: ArrayView2<'r, f32>) -> Arr
 
 fn scores(features: ArrayView2<f64>, weights: &Array2<f64>, bias: &Array1<f64>) -> Array2<f64> {
     features.dot(&weights.t()) + bias
-}
-
-/// The fixed split that validates the given rows.
-fn holdout(samples: &Samples, rows: &[usize]) -> Result<Split, Error> {
-    let mut held_out = vec![false; samples.len()];
-    for &row in rows {
-        match held_out.get_mut(row) {
-            None => return Err(Error::Split(format!("validation row {row} of {} rows", samples.len()))),
-            Some(true) => return Err(Error::Split(format!("validation row {row} is listed twice"))),
-            Some(seen) => *seen = true,
-        }
-    }
-    if rows.is_empty() {
-        return Err(Error::Split("there are no validation rows".into()));
-    }
-    let train: Vec<usize> = (0..samples.len()).filter(|&row| !held_out[row]).collect();
-    if train.is_empty() {
-        return Err(Error::Split("there are no training rows".into()));
-    }
-    let groups: std::collections::HashSet<usize> = train.iter().map(|&row| samples.groups[row]).collect();
-    if let Some(&row) = rows.iter().find(|&&row| groups.contains(&samples.groups[row])) {
-        return Err(Error::Split(format!(
-            "row {row} validates, but another row of its group {} trains; keep all views of an image in one part",
-            samples.groups[row]
-        )));
-    }
-    let test = rows.iter().copied().filter(|&row| samples.is_scored(row)).collect();
-    Ok(Split { train, test })
 }
 
 /// Counts fits from many threads for a progress display.

@@ -22,6 +22,20 @@ pub enum Validation {
 }
 
 impl Validation {
+    /// Folds of each repeat: 1 for a fixed split, 0 for none.
+    pub fn folds(&self) -> usize {
+        match self {
+            Self::KFold(folds) | Self::Repeated { folds, .. } => *folds,
+            Self::Holdout(_) => 1,
+            Self::None => 0,
+        }
+    }
+
+    /// How often the rows are dealt out to folds.
+    pub fn repeats(&self) -> usize {
+        if let Self::Repeated { repeats, .. } = self { *repeats } else { 1 }
+    }
+
     /// Refuses fewer than two folds, for there would be nothing to train on while one of them is held out, and no repeats.
     ///
     /// # Errors

@@ -27,6 +27,9 @@ pub fn headline(content: &Content) -> String {
             &format!("{} (95 %), split {split}", interval(&test.balanced_accuracy)),
         );
     }
+    if let Some(nested) = &content.outcome.nested {
+        cards += &accuracy("Accuracy, nested cross-validation", &nested.metrics);
+    }
     if let Some(selection) = &content.outcome.selection {
         cards += &accuracy(&format!("Accuracy, {}", lower_first(&escape(&content.held_out()))), &selection.out_of_fold);
     } else if content.test.is_none() {
@@ -47,6 +50,9 @@ fn interval(estimate: &Estimate) -> String {
 /// Every score of every set of rows.
 pub fn side_by_side(content: &Content) -> String {
     let mut sets = content.scores();
+    if let Some(nested) = &content.outcome.nested {
+        sets.insert(usize::from(content.test.is_some()), ("Nested cross-validation".into(), &nested.metrics));
+    }
     if content.test.is_some() || content.outcome.selection.is_some() {
         sets.push(("Training rows".into(), &content.outcome.training_metrics));
     }

@@ -15,7 +15,9 @@ pub fn seconds(content: &Content) -> String {
         ("Folds and reduction", seconds.reduction),
         ("Fits of the grid", seconds.grid),
         ("Final fit", seconds.refit),
+        ("Nested cross-validation", content.outcome.nested.as_ref().map_or(0.0, |nested| nested.seconds)),
     ];
+    let parts = if content.outcome.nested.is_some() { &parts[..] } else { &parts[..4] };
     let total: f64 = parts.iter().map(|(_, seconds)| seconds).sum();
     let rows: String = parts
         .iter()
