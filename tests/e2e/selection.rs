@@ -53,7 +53,7 @@ fn each_metric_chooses_and_is_named() {
         assert_eq!(said.contains("; accuracy"), metric != "accuracy", "{said}");
         assert_eq!(said.contains("\nAUC 0."), metric == "auc", "{said}");
         let page = String::from_utf8(dir.read(&format!("{metric}/index.html"))).unwrap();
-        says(&page, &[&format!(" against C</title>"), title, "AUC"]);
+        says(&page, &[" against C</title>", title, "AUC"]);
 
         let swept = dir.json(&format!("sweep x.h5 --heads logistic --c-grid 1e-3:1e2:6 --metric {metric}"));
         let row = &swept["rows"][0];

@@ -37,6 +37,7 @@ mod selection;
 mod splits;
 mod spread;
 mod train;
+mod train_params;
 mod validation;
 mod vectors;
 
@@ -55,14 +56,13 @@ pub use model::LinearModel;
 pub use nested::{NestedValidation, OuterFold};
 pub use normalize::{Normalize, Scaling};
 pub use objective::objective;
-pub use params::{
-    ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, SvmLoss, TrainParams, TrainValidParams,
-};
+pub use params::{ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, SvmLoss};
 pub use part_file::PartFile;
 pub use prepared::{FitReport, Fitted, Prepared};
 pub use samples::Samples;
 pub use search::Search;
 pub use selection::{CrossValidation, GridPoint, Scheme};
 pub use train::{Outcome, Progress, Seconds, train, train_prepared};
+pub use train_params::{TrainParams, TrainValidParams};
 pub use validation::Validation;
 pub use vectors::{Part, Vectors};

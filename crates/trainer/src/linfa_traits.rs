@@ -9,9 +9,9 @@ use linfa::traits::{Fit, PredictInplace};
 use ndarray::{Array1, ArrayBase, Data, Ix2};
 
 use crate::model::LinearModel;
-use crate::params::TrainValidParams;
 use crate::samples::Samples;
 use crate::train::train;
+use crate::train_params::TrainValidParams;
 use crate::{Error, metrics};
 
 impl<D, T> Fit<ArrayBase<D, Ix2>, T, Error> for TrainValidParams
@@ -67,7 +67,8 @@ impl<D: Data<Elem = f32>> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for L
 mod tests {
     use super::*;
     use crate::engine::tests::clusters;
-    use crate::params::{HeadKind, TrainParams};
+    use crate::params::HeadKind;
+    use crate::train_params::TrainParams;
     use crate::validation::Validation;
     use linfa::traits::Predict;
     use linfa::{Dataset, ParamGuard};

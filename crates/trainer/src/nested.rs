@@ -14,11 +14,11 @@ use crate::criterion::{Measured, Metric};
 use crate::folds::stratified_folds;
 use crate::interval::{Estimate, student};
 use crate::metrics::{Metrics, argmax_rows, log_losses};
-use crate::params::TrainValidParams;
 use crate::prepared::Prepared;
 use crate::samples::Samples;
 use crate::splits::Split;
 use crate::spread::Spread;
+use crate::train_params::TrainValidParams;
 
 /// Scores of a selection on rows that it had not seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

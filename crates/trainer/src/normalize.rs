@@ -55,7 +55,7 @@ impl Normalize {
         }
         let mut unit = Array2::zeros(rows.raw_dim());
         let blocks = rows.axis_chunks_iter(ndarray::Axis(0), BLOCK);
-        for (mut unit, block) in unit.axis_chunks_iter_mut(ndarray::Axis(0), BLOCK).into_iter().zip(blocks) {
+        for (mut unit, block) in unit.axis_chunks_iter_mut(ndarray::Axis(0), BLOCK).zip(blocks) {
             unit.zip_mut_with(&self.widen(block), |unit, &value| *unit = value as f32);
         }
         Some(unit)

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::criterion::Metric;
-use crate::params::{HeadKind, check_cs};
+use crate::params::HeadKind;
 
 /// A search for the best C.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,5 +72,17 @@ impl Search {
             });
         }
         self.metric.check(kind)
+    }
+}
+
+/// Refuses values of C that are not positive and finite, and an empty list.
+pub(crate) fn check_cs(cs: &[f64]) -> Result<(), Error> {
+    let wrong = |value: String| Error::Parameter { name: "C", value, wanted: "give positive, finite numbers" };
+    if cs.is_empty() {
+        return Err(wrong("an empty list".into()));
+    }
+    match cs.iter().find(|c| !(c.is_finite() && **c > 0.0)) {
+        Some(c) => Err(wrong(c.to_string())),
+        None => Ok(()),
     }
 }

@@ -8,11 +8,12 @@ use crate::head::{Head, Source, TrainingSummary};
 use crate::metrics::Metrics;
 use crate::model::LinearModel;
 use crate::nested::{NestedValidation, OuterFolds};
-use crate::params::{HeadParams, TrainValidParams};
+use crate::params::HeadParams;
 use crate::prepared::{Counter, FitReport, Prepared};
 use crate::samples::Samples;
 use crate::search::Search;
 use crate::selection::CrossValidation;
+use crate::train_params::TrainValidParams;
 
 /// Where a training is, for progress displays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -133,6 +133,7 @@ mod tests {
             labels.dedup();
             assert_eq!(labels.len(), ticks.len(), "{ticks:?}");
         }
-        assert_eq!(numbers([0.5, 1.0].into_iter(), Some(1.0)).1[1], (0.6, "0.6".to_owned()));
+        let labels: Vec<String> = numbers([0.5, 1.0].into_iter(), Some(1.0)).1.into_iter().map(|tick| tick.1).collect();
+        assert_eq!(labels, ["0.5", "0.6", "0.7", "0.8", "0.9", "1.0"]);
     }
 }

@@ -82,8 +82,12 @@ pub fn side_by_side(content: &Content) -> String {
         }
         (Some(_), Some(_)) => " The split that chose C is slightly optimistic for that reason.",
     };
+    let nested = match &content.outcome.nested {
+        None => "",
+        Some(_) => " Nested: C was chosen anew without the rows that score it, so this is not.",
+    };
     format!(
-        r#"<div class="scroll" tabindex="0" role="region" aria-label="Scores side by side"><table><thead><tr><td></td>{headings}</tr></thead><tbody>{rows}</tbody></table></div><p class="note">Square brackets: 95 % intervals.{held_out} Scores on training rows say how far the head can fit, not how good it is.</p>"#
+        r#"<div class="scroll" tabindex="0" role="region" aria-label="Scores side by side"><table><thead><tr><td></td>{headings}</tr></thead><tbody>{rows}</tbody></table></div><p class="note">Square brackets: 95 % intervals.{held_out}{nested} Scores on training rows say how far the head can fit, not how good it is.</p>"#
     )
 }
 
