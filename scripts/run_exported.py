@@ -24,6 +24,10 @@ def main():
     # The batch is of any size.
     one = dict(zip(names, session.run(None, {"features": features[:1]})))
     head = np.load(npz, allow_pickle=False)
+    wide = features.astype(np.float64)
+    if head["normalize"].item() == "l2":
+        norm = np.linalg.norm(wide, axis=1, keepdims=True)
+        wide = np.divide(wide, norm, out=np.zeros_like(wide), where=norm > 0)
     printed = {
         "shapes": {value.name: value.shape for value in session.get_inputs() + session.get_outputs()},
         "types": {value.name: value.type for value in session.get_inputs() + session.get_outputs()},
@@ -31,9 +35,10 @@ def main():
         "onnx": {name: values.tolist() for name, values in outputs.items()},
         "onnx_one_row": {name: values.tolist() for name, values in one.items()},
         "npz": {
-            "scores": (features.astype(np.float64) @ head["weight"].T + head["bias"]).tolist(),
+            "scores": (wide @ head["weight"].T + head["bias"]).tolist(),
             "classes": head["classes"].tolist(),
             "kind": head["kind"].item(),
+            "normalize": head["normalize"].item(),
             "layer": head["layer"].item(),
             "provenance": json.loads(head["provenance"].item()),
         },

@@ -20,7 +20,9 @@ fn uncentred(dir: &Dir, classes: &[&str], rows: usize) {
     let mut x = Vec::new();
     for row in 0..rows {
         let signal = |column: usize| if column % classes.len() == row % classes.len() { 0.3 } else { 0.0 };
-        x.extend((0..WIDTH).map(|column| means[column] + uniform() + signal(column)));
+        // A row of zeros has no direction.
+        let size = if row == 7 { 0.0 } else { 1.0 };
+        x.extend((0..WIDTH).map(|column| size * (means[column] + uniform() + signal(column))));
     }
     let y: Vec<&str> = (0..rows).map(|row| classes[row % classes.len()]).collect();
     Npz::new().floats("X", WIDTH, &x).strings("y", &y).save(&dir.path("x.npz"));
@@ -46,13 +48,17 @@ fn assert_close(got: &Value, expected: &[f64], what: &str) {
 
 #[test]
 fn onnx_runtime_and_numpy_agree_with_headstart() {
-    for (names, head) in
-        [(&["ant", "bee", "käfer ✓"][..], "logistic"), (&["no", "yes"], "logistic"), (&["ant", "bee", "fly"], "svm")]
-    {
-        let what = format!("{head}, {} classes", names.len());
+    for (names, head, options) in [
+        (&["ant", "bee", "käfer ✓"][..], "logistic", ""),
+        (&["no", "yes"], "logistic", ""),
+        (&["ant", "bee", "fly"], "svm", ""),
+        (&["ant", "bee", "fly"], "logistic", "--normalize l2"),
+        (&["no", "yes"], "svm", "--normalize l2 --standardize"),
+    ] {
+        let what = format!("{head} {options}, {} classes", names.len());
         let dir = Dir::new();
         uncentred(&dir, names, 60);
-        dir.run(&format!("train x.h5 --head {head} --c 0.01 --cv 2 -o x.head"));
+        dir.run(&format!("train x.h5 --head {head} {options} --c 0.01 --cv 2 -o x.head"));
         dir.run("export x.head -o out/x.onnx");
         dir.run("export x.head -o out/x.npz");
         let Some(mut command) = python("onnxruntime, numpy") else { return };
@@ -88,6 +94,7 @@ fn onnx_runtime_and_numpy_agree_with_headstart() {
         let about = &ran["metadata"];
         assert_eq!((&about["classes"], &about["kind"]), (&json!(names), &json!(head)));
         assert_eq!((&npz["classes"], &npz["kind"]), (&json!(names), &json!(head)));
+        assert_eq!(npz["normalize"], if options.contains("l2") { "l2" } else { "none" });
         assert_eq!(npz["layer"], "features:flatten");
         assert_eq!(npz["provenance"], about["source"]["provenance"]);
         assert_eq!(npz["provenance"], dir.json("inspect x.h5")["provenance"]);

@@ -16,7 +16,7 @@ pub mod weights;
 
 use crate::{Outcome, Usage};
 use headstart_cache::{Cache, LayerInfo};
-use headstart_trainer::{HeadKind, HeadParams, Vectors};
+use headstart_trainer::{HeadKind, HeadParams, Metric, Scaling, Search, Validation, Vectors, parse_c_grid};
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 /// Which network, with which weights, seeing images how.
@@ -140,9 +140,22 @@ pub struct HeadArgs {
     /// Candidates for C: from:to:count, spaced evenly in the logarithm.
     #[arg(long, value_name = "FROM:TO:COUNT", default_value = "1e-4:1e3:8")]
     pub c_grid: String,
+    /// After the grid, N rounds of two more values of C around the best: halfway to its neighbours, or beyond the grid's end.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    refine: usize,
     /// Folds of the cross-validation; `none` fits the one C of --c without it.
     #[arg(long = "cv", value_name = "K|none", default_value = "5", value_parser = parse_folds)]
     cv_folds: usize,
+    /// Repeat the cross-validation with other folds, of seeds N, N + 1 and so on; the standard error counts no row twice.
+    #[arg(long, value_name = "R", default_value_t = 1)]
+    repeats: usize,
+    /// What C is chosen by, and layers and heads in a sweep: accuracy; balanced (mean recall of the classes); logloss (of
+    /// heads with probabilities); auc (area under the ROC curve, over several classes the mean of each against the rest).
+    #[arg(long = "metric", value_name = "NAME", default_value = "accuracy", value_parser = ["accuracy", "balanced", "logloss", "auc"])]
+    metric_text: String,
+    /// `l2`: divide every image's features by their Euclidean norm first; the head does the same when it predicts.
+    #[arg(long = "normalize", value_name = "none|l2", default_value = "none", value_parser = ["none", "l2"])]
+    normalize_text: String,
     /// Bring every feature to mean 0 and standard deviation 1 (statistics of each fold's training rows).
     #[arg(long)]
     pub standardize: bool,
@@ -165,6 +178,34 @@ pub struct HeadArgs {
 }
 
 impl HeadArgs {
+    /// Which values of C are tried, and what they are compared by. `c`: the only one.
+    fn search(&self, c: Option<f64>) -> anyhow::Result<Search> {
+        let cs = match c {
+            Some(c) => vec![c],
+            None => parse_c_grid(&self.c_grid).map_err(usage)?,
+        };
+        Ok(Search::new(cs).metric(parse(&self.metric_text)?).refine(self.refine))
+    }
+
+    /// On which rows candidates are compared, where no split is named.
+    fn validation(&self) -> anyhow::Result<Validation> {
+        match (self.cv_folds, self.repeats) {
+            (0, 1) => Ok(Validation::None),
+            (0, _) => Err(Usage("--repeats: there is nothing to repeat without the folds of --cv".into()).into()),
+            (folds, 1) => Ok(Validation::KFold(folds)),
+            (folds, repeats) => {
+                let validation = Validation::Repeated { folds, repeats };
+                validation.verify().map_err(usage)?;
+                Ok(validation)
+            }
+        }
+    }
+
+    /// What is done to features before.
+    fn scaling(&self) -> anyhow::Result<Scaling> {
+        Ok(Scaling { normalize: parse(&self.normalize_text)?, standardize: self.standardize })
+    }
+
     /// What is fitted, for one kind of head.
     fn params(&self, kind: HeadKind) -> anyhow::Result<HeadParams> {
         let class_weight = parse(&self.class_weight_text)?;
@@ -173,6 +214,11 @@ impl HeadArgs {
         let params = HeadParams { kind, svm_loss, engine, class_weight, tolerance: self.tolerance };
         params.check().map_err(usage)
     }
+}
+
+/// What a score that was the mean over folds is followed by: ± its standard error.
+fn with_error(metric: Metric, mean: f64, error: f64) -> String {
+    format!("{}{} ± {}", metric.digits(mean), metric.unit(), metric.digits(error))
 }
 
 /// Leaves out rows of classes that are not among `classes`, warning of each with its number of rows.

@@ -3,15 +3,15 @@ use headstart_scenarios::{
     plot::draw_scores,
     sweep::{Sweep, SweepOptions, cache_names, sweep},
 };
-use headstart_trainer::parse_c_grid;
+use headstart_trainer::{HeadParams, Metric};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 
 /// Compare layers × heads of one or more caches: a table and a plot of score against depth
 #[derive(clap::Args)]
 #[command(after_help = "\
-For every layer and head, C is chosen by cross-validation on the training rows; `test` is the accuracy on the test rows
-(else the val rows), which chose nothing.
+For every layer and head, C is chosen by cross-validation on the training rows; `test` is the score on the test rows (else
+the val rows), which chose nothing.
 
 Examples:
   headstart sweep features/photos.h5 --plot sweep.svg --plot sweep.png
@@ -45,13 +45,18 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.head.cv_folds == 0 {
         return Err(Usage("--cv none: a sweep compares by cross-validation; give a number of folds".into()).into());
     }
+    let search = args.head.search(None)?;
+    let heads: Vec<HeadParams> =
+        args.heads.iter().map(|head| args.head.params(super::parse(head)?)).collect::<Result<_, _>>()?;
+    // Nor should mistakes wait for the first training.
+    heads.iter().try_for_each(|head| search.verify(head.kind)).map_err(super::usage)?;
     let options = SweepOptions {
         caches: args.caches.clone(),
         layers: args.layers.clone(),
-        heads: args.heads.iter().map(|head| args.head.params(super::parse(head)?)).collect::<Result<_, _>>()?,
-        cs: parse_c_grid(&args.head.c_grid).map_err(|error| Usage(error.to_string()))?,
-        folds: args.head.cv_folds,
-        standardize: args.head.standardize,
+        heads,
+        search,
+        validation: args.head.validation()?,
+        scaling: args.head.scaling()?,
         seed: args.head.seed,
     };
     let bar = ProgressBar::new(0);
@@ -85,8 +90,13 @@ fn print(result: &Sweep, several: bool) {
             eprintln!("warning: {} {}: {warning}", row.layer, row.head);
         }
     }
-    let mut headings =
-        vec!["layer", ">width", "head", ">C", ">CV accuracy %", ">test accuracy %", "95 % interval", ">seconds"];
+    let metric = result.rows.first().map_or(Metric::Accuracy, |row| row.metric);
+    let (cv, test) = (scored(">CV", metric), scored(">test", metric));
+    // Accuracy has a column of its own, with its interval.
+    let other = metric != Metric::Accuracy;
+    let mut headings = vec!["layer", ">width", "head", ">C", &cv];
+    headings.extend(other.then_some(test.as_str()));
+    headings.extend([">test accuracy %", "95 % interval", ">seconds"]);
     if several {
         headings.insert(0, "cache");
     }
@@ -103,11 +113,10 @@ fn print(result: &Sweep, several: bool) {
                 row.width.to_string(),
                 row.head.to_string(),
                 format!("{:.1e}", row.c),
-                format!("{} ± {}", percent(row.cv_mean), percent(row.cv_se)),
-                row.test.map_or_else(|| "–".into(), percent),
-                interval,
-                format!("{:.2}", row.seconds),
+                format!("{} ± {}", metric.digits(row.cv_score), metric.digits(row.cv_score_se)),
             ];
+            cells.extend(other.then(|| row.test_score.map_or_else(|| "–".into(), |score| metric.digits(score))));
+            cells.extend([row.test.map_or_else(|| "–".into(), percent), interval, format!("{:.2}", row.seconds)]);
             if several {
                 cells.insert(0, row.cache.display().to_string());
             }
@@ -117,13 +126,22 @@ fn print(result: &Sweep, several: bool) {
     println!();
     for best in result.best() {
         println!(
-            "{}: {} training images{}; best by cross-validation: {}:{} with {}",
+            "{}: {} training images{}; best by {}: {}:{} with {}",
             best.cache.display(),
             best.n_train,
             if best.n_test > 0 { format!(", {} test images", best.n_test) } else { String::new() },
+            match metric {
+                Metric::Accuracy => "cross-validation".into(),
+                _ => format!("cross-validated {}", metric.title()),
+            },
             best.layer,
             best.pool,
             best.head
         );
     }
+}
+
+/// The heading of a column: on which rows, what, in which unit.
+fn scored(rows: &str, metric: Metric) -> String {
+    format!("{rows} {}{}", metric.title(), metric.unit())
 }

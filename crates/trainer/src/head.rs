@@ -6,6 +6,7 @@ use headstart_cache::Provenance;
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
+use crate::criterion::{Metric, roc_auc};
 use crate::engine::Certificate;
 use crate::interval::Estimate;
 use crate::metrics::{Metrics, argmax_rows, log_losses};
@@ -65,16 +66,35 @@ pub struct TrainingSummary {
     pub scheme: Scheme,
     /// Folds of that choice.
     pub folds: usize,
+    /// How often the rows were dealt out to folds; in files of older versions always once.
+    #[serde(default = "once")]
+    pub repeats: usize,
     /// Mean accuracy over the folds at the chosen C, if there were any.
     pub cv_mean: Option<f64>,
-    /// Its standard error.
+    /// Standard error of that accuracy.
     pub cv_standard_error: Option<f64>,
+    /// What C was chosen by; in files of older versions always accuracy.
+    #[serde(default)]
+    pub metric: Metric,
+    /// Mean of that metric over the folds at the chosen C, if there were any.
+    #[serde(default)]
+    pub cv_score: Option<f64>,
+    /// Its standard error.
+    #[serde(default)]
+    pub cv_score_standard_error: Option<f64>,
     /// Accuracy over all held-out rows, with interval.
     pub cv_accuracy: Option<Estimate>,
+    /// Accuracy by nested cross-validation, with interval, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub nested_accuracy: Option<Estimate>,
     /// Objective on the training rows.
     pub objective: f64,
     /// How close to the optimum the weights are.
     pub certificate: Certificate,
+}
+
+fn once() -> usize {
+    1
 }
 
 /// Scores a model (or a [`Head`]) on labelled raw features.
@@ -93,5 +113,7 @@ pub fn evaluate(model: &LinearModel, features: ArrayView2<f32>, labels: &[usize]
     samples::check_labels(labels, model.classes().len())?;
     let scores = model.decision(features)?;
     let losses = model.kind().is_probabilistic().then(|| log_losses(scores.view(), labels));
-    Ok(Metrics::new(model.classes(), labels, &argmax_rows(scores.view()), losses.as_deref()))
+    let mut metrics = Metrics::new(model.classes(), labels, &argmax_rows(scores.view()), losses.as_deref());
+    metrics.auc = roc_auc(scores.view(), labels);
+    Ok(metrics)
 }

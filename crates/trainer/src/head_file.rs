@@ -9,6 +9,9 @@
 //!  "training": { … see TrainingSummary … }}
 //! ```
 //!
+//! Where rows of features are divided by their Euclidean norms first (zeros stay zeros), `format_version` is 2 and there is
+//! `"normalize": "l2"`.
+//!
 //! One key and no times in it: the same training writes the same bytes.
 
 use std::collections::HashMap;
@@ -23,11 +26,13 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::head::{Head, Source, TrainingSummary};
 use crate::model::LinearModel;
+use crate::normalize::Normalize;
 use crate::params::HeadKind;
 use crate::part_file::PartFile;
 
-/// Version of the format above; raised when an older reader would misread a newer file.
-pub const HEAD_FORMAT_VERSION: u32 = 1;
+/// Version of the format above; raised when an older reader would misread a newer file. Heads that need nothing of version 2,
+/// which brought `normalize`, are written as version 1.
+pub const HEAD_FORMAT_VERSION: u32 = 2;
 
 /// The one key of `__metadata__`.
 pub(crate) const DESCRIPTION_KEY: &str = "headstart_head";
@@ -49,6 +54,8 @@ struct Description {
     kind: HeadKind,
     classes: Vec<String>,
     c: f64,
+    #[serde(default, skip_serializing_if = "Normalize::is_none")]
+    normalize: Normalize,
     source: Source,
     training: TrainingSummary,
 }
@@ -101,10 +108,11 @@ impl Head {
     pub(crate) fn description(&self) -> Result<String, Error> {
         let description = Description {
             format: FORMAT.into(),
-            format_version: HEAD_FORMAT_VERSION,
+            format_version: if self.model.normalize().is_none() { 1 } else { HEAD_FORMAT_VERSION },
             kind: self.model.kind(),
             classes: self.model.classes().to_vec(),
             c: self.model.c(),
+            normalize: self.model.normalize(),
             source: self.source.clone(),
             training: self.training.clone(),
         };
@@ -131,9 +139,9 @@ impl Head {
         if identity.format != FORMAT {
             return Err(format!("format: '{}' instead of '{FORMAT}'", identity.format));
         }
-        if identity.format_version != HEAD_FORMAT_VERSION {
+        if !(1..=HEAD_FORMAT_VERSION).contains(&identity.format_version) {
             return Err(format!(
-                "format_version: {}, but this headstart reads {HEAD_FORMAT_VERSION}; use the version that wrote it or train again",
+                "format_version: {}, but this headstart reads 1 to {HEAD_FORMAT_VERSION}; use the version that wrote it or train again",
                 identity.format_version
             ));
         }
@@ -144,8 +152,8 @@ impl Head {
         let weights =
             Array2::from_shape_vec((shape[0], shape[1]), weight).map_err(|error| format!("weight: {error}"))?;
         let (_, bias) = tensor(&tensors, "bias", 1)?;
-        let Description { kind, classes, c, source, training, .. } = description;
-        let model = LinearModel::new(kind, classes, weights, Array1::from(bias), c)?;
+        let Description { kind, classes, c, normalize, source, training, .. } = description;
+        let model = LinearModel::new(kind, classes, weights, Array1::from(bias), c)?.on_rows(normalize);
         if training.class_counts.len() != model.classes().len() {
             return Err(format!(
                 "training.class_counts: {} entries for {} classes",

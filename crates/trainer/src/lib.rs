@@ -8,6 +8,7 @@
 //!
 //! Nothing here knows images or libtorch, and the same arguments give the same bits on any number of threads.
 
+mod criterion;
 mod eigen;
 mod engine;
 mod error;
@@ -20,6 +21,8 @@ mod interval;
 mod linfa_traits;
 mod metrics;
 mod model;
+mod nested;
+mod normalize;
 mod objective;
 mod origin;
 mod params;
@@ -27,11 +30,18 @@ mod part_file;
 mod prepared;
 mod random;
 mod reduction;
+mod roc;
 mod samples;
+mod search;
 mod selection;
+mod splits;
+mod spread;
 mod train;
+mod train_params;
+mod validation;
 mod vectors;
 
+pub use criterion::Metric;
 pub use engine::{Certificate, Engine, Measure, Problem, Solution, engine};
 pub use error::Error;
 pub use export::ExportFormat;
@@ -43,14 +53,16 @@ pub use interval::{Estimate, mean_of_proportions, wilson};
 pub use linfa::ParamGuard;
 pub use metrics::{ClassMetrics, Metrics};
 pub use model::LinearModel;
+pub use nested::{NestedValidation, OuterFold};
+pub use normalize::{Normalize, Scaling};
 pub use objective::objective;
-pub use params::{
-    ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, SvmLoss, TrainParams, TrainValidParams,
-    Validation,
-};
+pub use params::{ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, SvmLoss};
 pub use part_file::PartFile;
 pub use prepared::{FitReport, Fitted, Prepared};
 pub use samples::Samples;
+pub use search::Search;
 pub use selection::{CrossValidation, GridPoint, Scheme};
 pub use train::{Outcome, Progress, Seconds, train, train_prepared};
+pub use train_params::{TrainParams, TrainValidParams};
+pub use validation::Validation;
 pub use vectors::{Part, Vectors};

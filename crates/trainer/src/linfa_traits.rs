@@ -9,9 +9,9 @@ use linfa::traits::{Fit, PredictInplace};
 use ndarray::{Array1, ArrayBase, Data, Ix2};
 
 use crate::model::LinearModel;
-use crate::params::TrainValidParams;
 use crate::samples::Samples;
 use crate::train::train;
+use crate::train_params::TrainValidParams;
 use crate::{Error, metrics};
 
 impl<D, T> Fit<ArrayBase<D, Ix2>, T, Error> for TrainValidParams
@@ -54,7 +54,7 @@ impl<D: Data<Elem = f32>> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for L
     fn predict_inplace(&self, records: &ArrayBase<D, Ix2>, targets: &mut Array1<usize>) {
         assert_eq!(records.nrows(), targets.len(), "one target per record");
         assert_eq!(records.ncols(), self.width(), "the model was trained on records of another width");
-        let scores = records.mapv(f64::from).dot(&self.weights().t()) + self.bias();
+        let scores = self.normalize().widen(records.view()).dot(&self.weights().t()) + self.bias();
         targets.assign(&Array1::from(metrics::argmax_rows(scores.view())));
     }
 
@@ -67,7 +67,9 @@ impl<D: Data<Elem = f32>> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for L
 mod tests {
     use super::*;
     use crate::engine::tests::clusters;
-    use crate::params::{HeadKind, TrainParams, Validation};
+    use crate::params::HeadKind;
+    use crate::train_params::TrainParams;
+    use crate::validation::Validation;
     use linfa::traits::Predict;
     use linfa::{Dataset, ParamGuard};
     use ndarray::Array1;

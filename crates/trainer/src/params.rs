@@ -1,6 +1,5 @@
-//! Hyper-parameters: [`TrainParams`] as asked for, [`TrainValidParams`] once checked, in linfa's manner.
+//! What is fitted: kinds of heads, their losses, and what else decides the optimum but C and the data.
 
-use linfa::ParamGuard;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -244,177 +243,19 @@ impl Loss {
     }
 }
 
-/// On which rows the candidates for C are compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Validation {
-    /// Stratified k-fold cross-validation over groups; the head is refitted on all rows.
-    KFold(usize),
-    /// A fixed split: these rows (indices into the samples) validate, all others train. The head is fitted on the training rows
-    /// alone, so that the validation score belongs to the very head that is saved.
-    Holdout(Vec<usize>),
-    /// No validation, for one value of C.
-    None,
-}
-
-/// What to train, unchecked. `check()` turns it into [`TrainValidParams`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrainParams(TrainValidParams);
-
-/// What to train, known to be sensible.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrainValidParams {
-    head: HeadParams,
-    cs: Vec<f64>,
-    validation: Validation,
-    standardize: bool,
-    seed: u64,
-}
-
-impl TrainParams {
-    /// C = 1, five folds, seed 0, features as they are. A [`HeadKind`] will do for the head.
-    pub fn new(head: impl Into<HeadParams>) -> Self {
-        Self(TrainValidParams {
-            head: head.into(),
-            cs: vec![1.0],
-            validation: Validation::KFold(5),
-            standardize: false,
-            seed: 0,
-        })
-    }
-
-    /// Candidates for C, scikit-learn's inverse regularisation: the objective is `C · Σ loss + ½‖W‖²`.
-    /// Sorted here and freed of repetitions, so that reports read upwards.
-    pub fn cs(mut self, cs: impl Into<Vec<f64>>) -> Self {
-        self.0.cs = cs.into();
-        self.0.cs.sort_by(f64::total_cmp);
-        self.0.cs.dedup();
-        self
-    }
-
-    /// How the candidates are compared.
-    pub fn validation(mut self, validation: Validation) -> Self {
-        self.0.validation = validation;
-        self
-    }
-
-    /// Whether each feature is brought to mean 0 and standard deviation 1 first, with the statistics of the training part of each
-    /// fold alone. The head still acts on raw features.
-    pub fn standardize(mut self, standardize: bool) -> Self {
-        self.0.standardize = standardize;
-        self
-    }
-
-    /// Seed of the folds.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.0.seed = seed;
-        self
-    }
-}
-
-impl TrainValidParams {
-    /// What is fitted.
-    pub fn head(&self) -> &HeadParams {
-        &self.head
-    }
-
-    /// Candidates for C, ascending, each once.
-    pub fn cs(&self) -> &[f64] {
-        &self.cs
-    }
-
-    /// How the candidates are compared.
-    pub fn validation(&self) -> &Validation {
-        &self.validation
-    }
-
-    /// Whether features are standardised.
-    pub fn standardize(&self) -> bool {
-        self.standardize
-    }
-
-    /// Seed of the folds.
-    pub fn seed(&self) -> u64 {
-        self.seed
-    }
-}
-
-/// Refuses values of C that are not positive and finite, and an empty list.
-pub(crate) fn check_cs(cs: &[f64]) -> Result<(), Error> {
-    let wrong = |value: String| Error::Parameter { name: "C", value, wanted: "give positive, finite numbers" };
-    if cs.is_empty() {
-        return Err(wrong("an empty list".into()));
-    }
-    match cs.iter().find(|c| !(c.is_finite() && **c > 0.0)) {
-        Some(c) => Err(wrong(c.to_string())),
-        None => Ok(()),
-    }
-}
-
-impl TrainValidParams {
-    fn verify(&self) -> Result<(), Error> {
-        check_cs(&self.cs)?;
-        check_validation(&self.validation)?;
-        if self.validation == Validation::None && self.cs.len() > 1 {
-            return Err(Error::Parameter {
-                name: "--c-grid",
-                value: format!("{} values of C without validation", self.cs.len()),
-                wanted: "choosing among several needs --cv or --split",
-            });
-        }
-        self.head.verify()
-    }
-}
-
-/// Refuses fewer than two folds: there would be nothing to train on while one of them is held out.
-pub(crate) fn check_validation(validation: &Validation) -> Result<(), Error> {
-    match validation {
-        Validation::KFold(folds) if *folds < 2 => {
-            Err(Error::Parameter { name: "--cv", value: folds.to_string(), wanted: "use at least 2 folds" })
-        }
-        _ => Ok(()),
-    }
-}
-
-impl ParamGuard for TrainParams {
-    type Checked = TrainValidParams;
-    type Error = Error;
-
-    fn check_ref(&self) -> Result<&TrainValidParams, Error> {
-        self.0.verify()?;
-        Ok(&self.0)
-    }
-
-    fn check(self) -> Result<TrainValidParams, Error> {
-        self.0.verify()?;
-        Ok(self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn candidates_are_sorted_and_unique() {
-        let params = TrainParams::new(HeadKind::Svm).cs([1.0, 0.1, 1.0]).check().unwrap();
-        assert_eq!(params.cs(), [0.1, 1.0]);
-    }
-
-    #[test]
     fn nonsense_is_refused_by_name() {
-        let message = |params: TrainParams| params.check().unwrap_err().to_string();
-        let logistic = TrainParams::new(HeadKind::Logistic);
-        assert!(message(logistic.clone().cs([0.0])).contains("C is 0"));
-        assert!(message(logistic.clone().cs([f64::NAN])).contains("NaN"));
-        assert!(message(logistic.clone().cs([])).contains("empty"));
-        assert!(message(logistic.clone().validation(Validation::KFold(1))).contains("--cv is 1"));
-        assert!(message(logistic.clone().cs([1.0, 2.0]).validation(Validation::None)).contains("--cv or --split"));
         let mut head = HeadParams::new(HeadKind::Logistic);
-        assert!(message(TrainParams::new(HeadParams { tolerance: 0.0, ..head })).contains("--tol is 0"));
+        let message = |head: HeadParams| head.check().unwrap_err().to_string();
+        assert!(message(HeadParams { tolerance: 0.0, ..head }).contains("--tol is 0"));
         head.class_weight = ClassWeight::Balanced;
         assert!(head.check().is_ok());
         head.engine = EngineChoice::Linfa;
-        assert!(message(TrainParams::new(head)).contains("linfa-logistic"));
+        assert!(message(head).contains("linfa-logistic"));
         assert!("forest".parse::<HeadKind>().unwrap_err().to_string().contains("logistic, svm or ridge"));
         assert!("fast".parse::<EngineChoice>().unwrap_err().to_string().contains("default or linfa"));
     }

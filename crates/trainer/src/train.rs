@@ -7,17 +7,20 @@ use crate::engine::engine;
 use crate::head::{Head, Source, TrainingSummary};
 use crate::metrics::Metrics;
 use crate::model::LinearModel;
-use crate::params::{HeadParams, TrainValidParams, check_cs};
+use crate::nested::{NestedValidation, OuterFolds};
+use crate::params::HeadParams;
 use crate::prepared::{Counter, FitReport, Prepared};
 use crate::samples::Samples;
+use crate::search::Search;
 use crate::selection::CrossValidation;
+use crate::train_params::TrainValidParams;
 
 /// Where a training is, for progress displays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// Folds and reduction.
     Preparing,
-    /// `done` of `total` fits of the grid.
+    /// `done` of `total` fits that compare values of C.
     Grid {
         /// Fits done.
         done: usize,
@@ -26,6 +29,13 @@ pub enum Progress {
     },
     /// The final fit.
     Refit,
+    /// `done` of `total` fits of the nested cross-validation.
+    Nested {
+        /// Fits done.
+        done: usize,
+        /// Fits in all.
+        total: usize,
+    },
 }
 
 /// Seconds of each part.
@@ -49,6 +59,9 @@ pub struct Outcome {
     pub training: TrainingSummary,
     /// Every C tried; absent without validation.
     pub selection: Option<CrossValidation>,
+    /// The same selection on rows that had no part in it, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nested: Option<NestedValidation>,
     /// The final fit on all training rows.
     pub refit: FitReport,
     /// Scores on the training rows themselves: says how far the model can fit, not how good it is.
@@ -66,19 +79,34 @@ impl Outcome {
     }
 }
 
-/// Trains a head: picks C by the validation asked for, then fits all training rows.
+/// Trains a head: picks C by the validation asked for, then fits all training rows. Nested cross-validation comes last and
+/// changes nothing of the head.
 ///
 /// # Errors
-/// See [`Prepared::new`], [`Prepared::cross_validate`] and [`Prepared::fit`].
+/// See [`Prepared::new`], [`Prepared::cross_validate`] and [`Prepared::fit`]; [`Error::OuterFold`].
 pub fn train(
     samples: Samples,
     params: &TrainValidParams,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, Error> {
     progress(Progress::Preparing);
-    let prepared = Prepared::new(samples, params.validation(), params.standardize(), params.seed())?
+    // Folds that cannot be drawn are found before anything is trained.
+    let outer = params.nested().map(|folds| OuterFolds::draw(&samples, params, folds)).transpose()?;
+    let prepared = Prepared::new(samples, params.validation(), params.scaling(), params.seed())?
         .for_heads(std::slice::from_ref(params.head()))?;
-    train_prepared(&prepared, params.head(), params.cs(), progress)
+    let mut outcome = train_prepared(&prepared, params.head(), params.search(), progress)?;
+    drop(prepared);
+    if let Some(outer) = outer {
+        let report = |done, total| progress(Progress::Nested { done, total });
+        let validation = params.validation();
+        let fits = params.search().most() * validation.folds() * validation.repeats() * outer.len();
+        let counter = Counter::new(fits, &report);
+        let nested = outer.validate(&samples, params, &|| counter.step())?;
+        outcome.warnings.extend(nested.warnings.iter().map(|warning| format!("nested cross-validation: {warning}")));
+        outcome.training.nested_accuracy = Some(nested.metrics.accuracy.clone());
+        outcome.nested = Some(nested);
+    }
+    Ok(outcome)
 }
 
 /// [`train()`] on samples made ready before, for several heads on one layer.
@@ -88,16 +116,17 @@ pub fn train(
 pub fn train_prepared(
     prepared: &Prepared,
     head: &HeadParams,
-    cs: &[f64],
+    search: &Search,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, Error> {
-    check_cs(cs)?;
+    search.verify(head.kind)?;
+    let cs = search.cs();
     let report = |done, total| progress(Progress::Grid { done, total });
-    let counter = Counter::new(cs.len() * prepared.folds(), &report);
+    let counter = Counter::new(search.most() * prepared.folds() * prepared.repeats(), &report);
     let selection = match (prepared.folds(), cs) {
         (0, [_]) => None,
         (0, _) => return Err(Error::Split(format!("{} values of C, but no rows to compare them on", cs.len()))),
-        _ => Some(prepared.cross_validate(head, cs, &|| counter.step())?),
+        _ => Some(prepared.cross_validate(head, search, &|| counter.step())?),
     };
     let c = selection.as_ref().map_or(cs[0], |selection| selection.best().c);
     progress(Progress::Refit);
@@ -121,9 +150,14 @@ pub fn train_prepared(
         seed: prepared.seed(),
         scheme: prepared.scheme(),
         folds: prepared.folds(),
-        cv_mean: selection.as_ref().map(|selection| selection.best().mean),
-        cv_standard_error: selection.as_ref().map(|selection| selection.best().standard_error),
+        repeats: prepared.repeats(),
+        cv_mean: selection.as_ref().map(|selection| selection.best().mean_accuracy),
+        cv_standard_error: selection.as_ref().map(|selection| selection.best().accuracy_standard_error),
+        metric: search.compared_by(),
+        cv_score: selection.as_ref().map(|selection| selection.best().mean_score),
+        cv_score_standard_error: selection.as_ref().map(|selection| selection.best().score_standard_error),
         cv_accuracy: selection.as_ref().map(|selection| selection.out_of_fold.accuracy.clone()),
+        nested_accuracy: None,
         objective: fitted.report.objective,
         certificate: fitted.report.certificate.clone(),
     };
@@ -132,5 +166,14 @@ pub fn train_prepared(
         grid: selection.as_ref().map_or(0.0, |selection| selection.seconds),
         refit: fitted.report.seconds,
     };
-    Ok(Outcome { model: fitted.model, training, selection, refit: fitted.report, training_metrics, seconds, warnings })
+    Ok(Outcome {
+        model: fitted.model,
+        training,
+        selection,
+        nested: None,
+        refit: fitted.report,
+        training_metrics,
+        seconds,
+        warnings,
+    })
 }

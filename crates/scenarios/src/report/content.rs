@@ -2,7 +2,7 @@
 
 use super::{Subject, command::quoted, judged::Judged, reliability::Reliability};
 use headstart_cache::Provenance;
-use headstart_trainer::{Error, HeadKind, Metrics, Outcome};
+use headstart_trainer::{Error, HeadKind, Metrics, Normalize, Outcome};
 use serde::Serialize;
 
 /// The content of a report.
@@ -22,6 +22,8 @@ pub struct Content<'a> {
     pub width: usize,
     pub kind: HeadKind,
     pub c: f64,
+    /// What the head does to each row of features first.
+    pub normalize: Normalize,
     pub classes: &'a [String],
     /// The split that chose C, where that was no cross-validation.
     pub chosen_on: Option<&'a str>,
@@ -57,6 +59,7 @@ impl<'a> Content<'a> {
             width: model.width(),
             kind: model.kind(),
             c: model.c(),
+            normalize: model.normalize(),
             classes: model.classes(),
             chosen_on: subject.chosen_on,
             test_rows: subject.test_rows,

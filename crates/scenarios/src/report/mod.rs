@@ -12,6 +12,7 @@ mod curve;
 mod gallery;
 mod html;
 mod judged;
+mod nested;
 mod page;
 mod reliability;
 mod scores;

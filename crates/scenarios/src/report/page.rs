@@ -5,7 +5,7 @@ use super::{
     content::Content,
     curve, gallery,
     html::{escape, name},
-    scores, training,
+    nested, scores, training,
 };
 
 /// All of the style is in the page: it has to look the same without a network, for years.
@@ -34,6 +34,8 @@ pub fn page(content: &Content) -> String {
         ("The command", training::command(content)),
     ];
     let (scores, rest) = sections.split_at(1);
+    let nested =
+        content.outcome.nested.as_ref().map(|nested| section("Nested cross-validation", &nested::section(nested)));
     let join = |part: &[(&str, String)]| part.iter().map(|(title, body)| section(title, body)).collect::<String>();
     format!(
         r#"<!DOCTYPE html>
@@ -56,7 +58,7 @@ pub fn page(content: &Content) -> String {
 <main>
 {}<div class="pair">
 {plots}</div>
-{}</main>
+{}{}</main>
 <footer><p>Written by headstart {}. The same numbers for programs: <code>metrics.json</code>, beside this page.</p></footer>
 </body>
 </html>
@@ -70,6 +72,7 @@ pub fn page(content: &Content) -> String {
         super::html::short(content.c),
         scores::headline(content),
         join(scores),
+        nested.unwrap_or_default(),
         join(rest),
         content.tool_version,
     )

@@ -6,6 +6,9 @@
 //!                                                    └─ ArgMax ───────── label         i64[N]
 //! ```
 //!
+//! Where the head normalises rows, three nodes come before Gemm: ReduceL2 along each row, Max with the smallest normal double,
+//! by which zeros can be divided, and Div.
+//!
 //! Inside, the graph computes in double, as this crate does: features are raw, far from 0 for many layers, and the bias then
 //! cancels most of `W x`. Weights rounded to f32 would be off by 6e-8 of the terms, which may be many digits of what is left.
 //! Inputs and outputs are f32 all the same, which is what a backbone gives and what consumers expect. The label comes from
@@ -14,11 +17,12 @@
 use prost::Message;
 
 use super::onnx_messages::{
-    Attribute, DOUBLE, Dimension, Entry, FLOAT, Graph, INT_ATTRIBUTE, INT64, Model, Node, OperatorSet, Shape, Size,
-    Tensor, TensorType, Type, Value,
+    Attribute, DOUBLE, Dimension, Entry, FLOAT, Graph, INT_ATTRIBUTE, INT64, INTS_ATTRIBUTE, Model, Node, OperatorSet,
+    Shape, Size, Tensor, TensorType, Type, Value,
 };
 use crate::head_file::DESCRIPTION_KEY;
 use crate::model::LinearModel;
+use crate::normalize::Normalize;
 
 /// Protobuf messages end at 2 GiB; a little is left for what is not weights.
 pub(super) const MOST_BYTES: usize = (1 << 31) - (1 << 20);
@@ -32,11 +36,25 @@ const IR_VERSION: i64 = 7;
 pub(super) fn model(head: &LinearModel, description: String) -> Vec<u8> {
     let (classes, width) = (size(head.classes().len()), size(head.width()));
     let rows = || Size::Named("N".into());
-    let mut node = vec![
-        cast("features", "features_double", DOUBLE),
-        operation("Gemm", &["features_double", "weight", "bias"], "scores_double", &[("transB", 1)]),
-        cast("scores_double", "scores", FLOAT),
+    let mut node = vec![cast("features", "features_double", DOUBLE)];
+    let mut initializer = vec![
+        doubles("weight", vec![classes, width], head.weights().iter()),
+        doubles("bias", vec![classes], head.bias().iter()),
     ];
+    let rows_of_features = match head.normalize() {
+        Normalize::None => "features_double",
+        Normalize::L2 => {
+            let mut norm = operation("ReduceL2", &["features_double"], "norm", &[("keepdims", 1)]);
+            norm.attribute.push(Attribute { ints: vec![1], ..attribute("axes", 0, INTS_ATTRIBUTE) });
+            node.push(norm);
+            node.push(operation("Max", &["norm", "smallest"], "divisor", &[]));
+            node.push(operation("Div", &["features_double", "divisor"], "features_unit", &[]));
+            initializer.push(doubles("smallest", Vec::new(), [f64::MIN_POSITIVE].iter()));
+            "features_unit"
+        }
+    };
+    node.push(operation("Gemm", &[rows_of_features, "weight", "bias"], "scores_double", &[("transB", 1)]));
+    node.push(cast("scores_double", "scores", FLOAT));
     let mut output = vec![value("scores", FLOAT, vec![rows(), Size::Fixed(classes)])];
     if head.kind().is_probabilistic() {
         node.push(operation("Softmax", &["scores_double"], "probabilities_double", &[("axis", 1)]));
@@ -49,10 +67,7 @@ pub(super) fn model(head: &LinearModel, description: String) -> Vec<u8> {
     let graph = Graph {
         node,
         name: "head".into(),
-        initializer: vec![
-            doubles("weight", vec![classes, width], head.weights().iter()),
-            doubles("bias", vec![classes], head.bias().iter()),
-        ],
+        initializer,
         input: vec![value("features", FLOAT, vec![rows(), Size::Fixed(width)])],
         output,
     };
@@ -79,14 +94,17 @@ fn cast(input: &str, output: &str, to: i32) -> Node {
 
 /// A node named after its output.
 fn operation(op_type: &str, input: &[&str], output: &str, attributes: &[(&str, i64)]) -> Node {
-    let attribute = |&(name, i): &(&str, i64)| Attribute { name: name.into(), i, kind: INT_ATTRIBUTE };
     Node {
         input: input.iter().map(ToString::to_string).collect(),
         output: vec![output.into()],
         name: output.into(),
         op_type: op_type.into(),
-        attribute: attributes.iter().map(attribute).collect(),
+        attribute: attributes.iter().map(|&(name, i)| attribute(name, i, INT_ATTRIBUTE)).collect(),
     }
+}
+
+fn attribute(name: &str, i: i64, kind: i32) -> Attribute {
+    Attribute { name: name.into(), i, ints: Vec::new(), kind }
 }
 
 fn doubles<'a>(name: &str, dims: Vec<i64>, values: impl Iterator<Item = &'a f64>) -> Tensor {
@@ -106,9 +124,13 @@ mod tests {
     use ndarray::array;
 
     fn exported(kind: HeadKind) -> Model {
+        normalised(kind, Normalize::None)
+    }
+
+    fn normalised(kind: HeadKind, normalize: Normalize) -> Model {
         let classes = vec!["no".into(), "yes".into()];
         let weights = array![[1.0, -2.0, 0.1], [0.5, 3.0, 1e-300]];
-        let head = LinearModel::new(kind, classes, weights, array![0.25, -1e9], 1.0).unwrap();
+        let head = LinearModel::new(kind, classes, weights, array![0.25, -1e9], 1.0).unwrap().on_rows(normalize);
         Model::decode(&model(&head, "{}".into())[..]).unwrap()
     }
 
@@ -125,6 +147,9 @@ mod tests {
 
     #[test]
     fn numbers_keep_every_bit_and_nothing_dangles() {
+        for normalize in [Normalize::None, Normalize::L2] {
+            nothing_dangles(normalised(HeadKind::Logistic, normalize).graph.unwrap());
+        }
         let model = exported(HeadKind::Logistic);
         assert_eq!(model.metadata_props, [Entry { key: "headstart_head".into(), value: "{}".into() }]);
         let graph = model.graph.unwrap();
@@ -132,6 +157,9 @@ mod tests {
         assert_eq!((&weight.dims[..], weight.data_type), (&[2, 3][..], DOUBLE));
         assert_eq!(weight.raw_data[40..], 1e-300_f64.to_le_bytes());
         assert_eq!(graph.initializer[1].raw_data[8..], (-1e9_f64).to_le_bytes());
+    }
+
+    fn nothing_dangles(graph: Graph) {
         let mut known: Vec<&String> = graph.initializer.iter().map(|tensor| &tensor.name).collect();
         known.extend(graph.input.iter().map(|input| &input.name));
         for node in &graph.node {
