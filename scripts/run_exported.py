@@ -45,7 +45,11 @@ def main():
     # The batch is of any size.
     one = dict(zip(names, session.run(None, {"features": features[:1]})))
     head = np.load(npz, allow_pickle=False)
-    scores = features.astype(np.float64) @ head["weight"].T + head["bias"]
+    wide = features.astype(np.float64)
+    if head["normalize"].item() == "l2":
+        norm = np.linalg.norm(wide, axis=1, keepdims=True)
+        wide = np.divide(wide, norm, out=np.zeros_like(wide), where=norm > 0)
+    scores = wide @ head["weight"].T + head["bias"]
     printed = {
         "shapes": {value.name: value.shape for value in session.get_inputs() + session.get_outputs()},
         "types": {value.name: value.type for value in session.get_inputs() + session.get_outputs()},
@@ -57,6 +61,7 @@ def main():
             "probabilities": calibrated(scores, json.loads(head["calibration"].item())),
             "classes": head["classes"].tolist(),
             "kind": head["kind"].item(),
+            "normalize": head["normalize"].item(),
             "layer": head["layer"].item(),
             "provenance": json.loads(head["provenance"].item()),
         },

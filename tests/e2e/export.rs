@@ -20,7 +20,9 @@ fn uncentred(dir: &Dir, classes: &[&str], rows: usize) {
     let mut x = Vec::new();
     for row in 0..rows {
         let signal = |column: usize| if column % classes.len() == row % classes.len() { 0.3 } else { 0.0 };
-        x.extend((0..WIDTH).map(|column| means[column] + uniform() + signal(column)));
+        // A row of zeros has no direction.
+        let size = if row == 7 { 0.0 } else { 1.0 };
+        x.extend((0..WIDTH).map(|column| size * (means[column] + uniform() + signal(column))));
     }
     let y: Vec<&str> = (0..rows).map(|row| classes[row % classes.len()]).collect();
     Npz::new().floats("X", WIDTH, &x).strings("y", &y).save(&dir.path("x.npz"));
@@ -55,23 +57,26 @@ fn assert_near(got: &Value, expected: &[f64], what: &str) {
 #[test]
 fn onnx_runtime_and_numpy_agree_with_headstart() {
     let (two, three) = (&["no", "yes"][..], &["ant", "bee", "käfer ✓"][..]);
-    for (names, head, map) in [
-        (three, "logistic", "none"),
-        (two, "logistic", "none"),
-        (three, "svm", "none"),
-        (three, "logistic", "temperature"),
-        (two, "svm", "platt"),
-        (three, "svm", "platt"),
-        (two, "ridge", "isotonic"),
-        (three, "svm", "isotonic"),
-        (two, "ncm", "none"),
-        (three, "ncm", "temperature"),
+    for (names, head, options) in [
+        (three, "logistic", ""),
+        (two, "logistic", ""),
+        (three, "svm", ""),
+        (three, "logistic", "--calibrate temperature"),
+        (two, "svm", "--calibrate platt"),
+        (three, "svm", "--calibrate platt"),
+        (two, "ridge", "--calibrate isotonic"),
+        (three, "svm", "--calibrate isotonic"),
+        (two, "ncm", ""),
+        (three, "ncm", "--calibrate temperature"),
+        (three, "logistic", "--normalize l2"),
+        (two, "svm", "--normalize l2 --standardize"),
+        (two, "ncm", "--normalize l2 --calibrate platt"),
     ] {
         let c = if head == "ncm" { "" } else { "--c 0.01" };
-        let what = format!("{head}, {map}, {} classes", names.len());
+        let what = format!("{head} {options}, {} classes", names.len());
         let dir = Dir::new();
         uncentred(&dir, names, 60);
-        dir.run(&format!("train x.h5 --head {head} {c} --cv 2 --calibrate {map} -o x.head"));
+        dir.run(&format!("train x.h5 --head {head} {options} {c} --cv 2 -o x.head"));
         dir.run("export x.head -o out/x.onnx");
         dir.run("export x.head -o out/x.npz");
         let Some(mut command) = python("onnxruntime, numpy") else { return };
@@ -92,12 +97,12 @@ fn onnx_runtime_and_numpy_agree_with_headstart() {
         let (onnx, npz) = (&ran["onnx"], &ran["npz"]);
         assert_close(&onnx["scores"], &of("score"), &what);
         assert_close(&npz["scores"], &of("score"), &what);
-        let has_probabilities = head == "logistic" || map != "none";
+        let has_probabilities = head == "logistic" || options.contains("--calibrate");
         assert_eq!(onnx["probabilities"].is_array(), has_probabilities);
         if has_probabilities {
             assert_near(&onnx["probabilities"], &of("probability"), &what);
         }
-        if map != "none" {
+        if options.contains("--calibrate") {
             assert_near(&npz["probabilities"], &of("probability"), &what);
         }
         for (label, prediction) in onnx["label"].as_array().unwrap().iter().zip(predictions) {
@@ -111,6 +116,7 @@ fn onnx_runtime_and_numpy_agree_with_headstart() {
         let about = &ran["metadata"];
         assert_eq!((&about["classes"], &about["kind"]), (&json!(names), &json!(head)));
         assert_eq!((&npz["classes"], &npz["kind"]), (&json!(names), &json!(head)));
+        assert_eq!(npz["normalize"], if options.contains("l2") { "l2" } else { "none" });
         assert_eq!(npz["layer"], "features:flatten");
         assert_eq!(npz["provenance"], about["source"]["provenance"]);
         assert_eq!(npz["provenance"], dir.json("inspect x.h5")["provenance"]);

@@ -95,9 +95,8 @@ fn training_reports_scores_with_n_and_interval() {
         let points = selection["points"].as_array().unwrap();
         assert_eq!((points.len(), number(&points[0]["c"]), number(&points[4]["c"])), (5, 1e-3, 10.0));
         // The C of the best mean, of equals the smallest.
-        let best = points
-            .iter()
-            .fold(&points[0], |best, point| if number(&point["mean"]) > number(&best["mean"]) { point } else { best });
+        let mean = |point: &Value| number(&point["mean_accuracy"]);
+        let best = points.iter().fold(&points[0], |best, point| if mean(point) > mean(best) { point } else { best });
         assert_eq!(shown["c"], best["c"]);
         assert_eq!(best["fold_accuracy"].as_array().unwrap().len(), 5);
         assert_eq!((&shown["training"]["n"], &shown["training"]["class_counts"]), (&json!(60), &json!([20, 20, 20])));

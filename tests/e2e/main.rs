@@ -37,5 +37,6 @@ mod predict;
 mod predict_images;
 #[cfg(feature = "torch")]
 mod resume;
+mod selection;
 #[cfg(feature = "torch")]
 mod torchvision;

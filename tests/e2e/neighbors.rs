@@ -15,10 +15,9 @@ fn neighbours_are_chosen_and_told_as_such() {
     assert_eq!(points.iter().map(|point| number(&point["neighbors"])).collect::<Vec<_>>(), [1.0, 3.0, 5.0, 11.0, 21.0]);
     assert!(shown.get("c").is_none() && points.iter().all(|point| point.get("c").is_none()));
     // The k of the best mean, of equals the largest.
-    let best = points
-        .iter()
-        .rev()
-        .fold(&points[4], |best, point| if number(&point["mean"]) > number(&best["mean"]) { point } else { best });
+    let best = points.iter().rev().fold(&points[4], |best, point| {
+        if number(&point["mean_score"]) > number(&best["mean_score"]) { point } else { best }
+    });
     assert_eq!(shown["neighbors"], best["neighbors"]);
     assert!(shown["test"]["log_loss"].is_number(), "shares of votes are probabilities");
     let mut scored = dir.json("evaluate x.head x.h5");
@@ -54,6 +53,37 @@ fn neighbours_are_chosen_and_told_as_such() {
         let sum: f64 = row["guesses"].as_array().unwrap().iter().map(|guess| number(&guess["probability"])).sum();
         assert!((sum - 1.0).abs() < 1e-9, "{row}");
     }
+}
+
+#[test]
+fn neighbours_go_with_every_way_of_choosing() {
+    let dir = three_classes();
+    let options = "--metric logloss --repeats 2 --cv 3 --nested 3 --normalize l2 --standardize";
+    let shown =
+        dir.json(&format!("train x.h5 --head knn --neighbors 5,9 {options} --calibrate auto -o x.head --report r"));
+    assert!(shown["nested"]["outer"][0]["neighbors"].is_number(), "{}", shown["nested"]["outer"]);
+    let points = shown["selection"]["points"].as_array().unwrap();
+    // The chosen metric is the log-loss of the shares, which no mean over other numbers would be.
+    for point in points {
+        let folds: Vec<f64> = point["fold_score"].as_array().unwrap().iter().map(number).collect();
+        assert_eq!(folds.len(), 6);
+        assert!((folds.iter().sum::<f64>() / 6.0 - number(&point["log_loss"])).abs() < 1e-9, "{point}");
+    }
+    assert_eq!((&shown["training"]["calibration"]["n"], &shown["normalize"]), (&json!(60), &json!("l2")));
+    let mut scored = dir.json("evaluate x.head x.h5");
+    scored.as_object_mut().unwrap().retain(|field, _| field != "rows" && field != "left_out");
+    assert_eq!(scored, shown["test"]);
+    let page = String::from_utf8(dir.read("r/index.html")).unwrap();
+    says(&page, &["k chosen", "Here k was chosen anew", "Log-loss against k"]);
+    let shown = dir.run(&format!("train x.h5 --head knn --neighbors 5,9 {options} -o x.head"));
+    says(&shown, &["nested cross-validation: ", "; k chosen in 3 outer folds: "]);
+    let shown = dir.run("train x.h5 --head ncm --nested 3 -o x.head");
+    says(&shown, &["nested cross-validation: accuracy ", "; 3 outer folds\n"]);
+    for head in ["knn", "ncm"] {
+        says(&dir.misused(&format!("train x.h5 --head {head} --refine 2 -o no.head")), &["--refine:", "no C"]);
+    }
+    says(&dir.misused("train x.h5 --head ncm --metric logloss -o no.head"), &["--metric", "ncm", "no probabilities"]);
+    dir.run("sweep x.h5 --heads logistic,ncm,knn --refine 1 --cv 3");
 }
 
 #[test]

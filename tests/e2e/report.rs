@@ -141,7 +141,7 @@ fn many_classes_in_a_browser() {
         (0..24).map(|class| format!("species_{}{class}", "of_a_long_name_".repeat(class % 3))).collect();
     let dir = imported(&names.iter().map(String::as_str).collect::<Vec<_>>(), 12);
     // Either C is at an end of the grid, so that there is a warning to show.
-    dir.run("train x.h5 --head svm --cv 2 --c-grid 1e-2:1e-1:2 -o x.head --report r");
+    dir.run("train x.h5 --head svm --cv 2 --c-grid 1e-2:1e-1:2 --metric auc --nested 2 -o x.head --report r");
     says(&report(&dir, "r").0, &["<h3>Warnings</h3>"]);
     for (width, name) in [(1280, "classes-desktop"), (390, "classes-phone")] {
         browser.look(&dir, "r/index.html", width, name).is_sound(width);

@@ -1,7 +1,7 @@
 use crate::{Outcome, table};
 use anyhow::Context;
 use headstart_cache::Cache;
-use headstart_trainer::{Error, Head, Metrics, Part, Vectors, evaluate};
+use headstart_trainer::{Error, Head, Metric, Metrics, Part, Vectors, evaluate};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -55,7 +55,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.json {
         table::print_json(&Scored { rows, left_out: left_out.iter().map(|(_, rows)| rows).sum(), metrics: &metrics })?;
     } else {
-        print(&metrics, &if rows == "all" { "all rows".into() } else { format!("split {rows}") });
+        let rows = if rows == "all" { "all rows".into() } else { format!("split {rows}") };
+        print(&metrics, &rows, head.training.metric);
     }
     Ok(Outcome::Done)
 }
@@ -73,8 +74,8 @@ struct Scored<'a> {
 /// Classes above which the confusion matrix does not fit a terminal.
 const CONFUSION_CLASSES: usize = 12;
 
-/// Prints scores for people.
-pub fn print(metrics: &Metrics, rows: &str) {
+/// Prints scores for people. `chosen_by`: what the head's C was chosen by.
+pub fn print(metrics: &Metrics, rows: &str, chosen_by: Metric) {
     let percent = |value: Option<f64>| value.map_or_else(|| "–".into(), |v| format!("{:.1}", 100.0 * v));
     let estimate = |e: &headstart_trainer::Estimate| {
         format!("{:.1} % [{:.1}, {:.1}]", 100.0 * e.value, 100.0 * e.low, 100.0 * e.high)
@@ -93,6 +94,9 @@ pub fn print(metrics: &Metrics, rows: &str) {
             _ => String::new(),
         };
         println!("log-loss {loss:.4} nats{more}");
+    }
+    if let Some(auc) = metrics.auc.filter(|_| chosen_by == Metric::Auc) {
+        println!("AUC {auc:.4}");
     }
     println!();
     table::print(

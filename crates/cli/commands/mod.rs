@@ -16,7 +16,7 @@ pub mod weights;
 
 use crate::{Outcome, Usage};
 use headstart_cache::{Cache, LayerInfo};
-use headstart_trainer::{HeadKind, HeadParams, Vectors, parse_c_grid};
+use headstart_trainer::{HeadKind, HeadParams, Metric, Scaling, Search, Validation, Vectors, parse_c_grid};
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 /// Which network, with which weights, seeing images how.
@@ -140,6 +140,9 @@ pub struct HeadArgs {
     /// Candidates for C: from:to:count, spaced evenly in the logarithm [default: 1e-4:1e3:8].
     #[arg(long, value_name = "FROM:TO:COUNT")]
     pub c_grid: Option<String>,
+    /// After the grid, N rounds of two more values of C around the best: halfway to its neighbours, or beyond the grid's end.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    refine: usize,
     /// Candidates for the number of neighbours, for heads of kind knn [default: 1,3,5,11,21].
     #[arg(long, value_name = "K,K,…")]
     pub neighbors: Option<String>,
@@ -149,6 +152,16 @@ pub struct HeadArgs {
     /// Folds of the cross-validation; `none` fits the one C of --c (or the one number of --neighbors) without it.
     #[arg(long = "cv", value_name = "K|none", default_value = "5", value_parser = parse_folds)]
     cv_folds: usize,
+    /// Repeat the cross-validation with other folds, of seeds N, N + 1 and so on; the standard error counts no row twice.
+    #[arg(long, value_name = "R", default_value_t = 1)]
+    repeats: usize,
+    /// What C is chosen by, and layers and heads in a sweep: accuracy; balanced (mean recall of the classes); logloss (of
+    /// heads with probabilities); auc (area under the ROC curve, over several classes the mean of each against the rest).
+    #[arg(long = "metric", value_name = "NAME", default_value = "accuracy", value_parser = ["accuracy", "balanced", "logloss", "auc"])]
+    metric_text: String,
+    /// `l2`: divide every image's features by their Euclidean norm first; the head does the same when it predicts.
+    #[arg(long = "normalize", value_name = "none|l2", default_value = "none", value_parser = ["none", "l2"])]
+    normalize_text: String,
     /// Bring every feature to mean 0 and standard deviation 1 (statistics of each fold's training rows).
     #[arg(long)]
     pub standardize: bool,
@@ -177,36 +190,61 @@ const C_GRID: &str = "1e-4:1e3:8";
 const NEIGHBORS: &str = "1,3,5,11,21";
 
 impl HeadArgs {
-    /// Candidates for C, given once or by a grid; of heads without a C the 1 that stands for none.
-    fn cs(&self, kinds: &[HeadKind], one: Option<f64>) -> anyhow::Result<Vec<f64>> {
+    /// Refuses options that none of these kinds of heads heeds. `c`: whether a single C was given.
+    fn refuse_unheeded(&self, kinds: &[HeadKind], c: bool) -> anyhow::Result<()> {
         if !kinds.iter().any(|kind| kind.has_c()) {
-            let given = [("--c", one.is_some()), ("--c-grid", self.c_grid.is_some())];
-            return match given.iter().find(|(_, given)| *given) {
-                Some((option, _)) => {
-                    let instead = if kinds[0] == HeadKind::Knn { "; give --neighbors" } else { "; leave it out" };
-                    Err(Usage(format!("{option}: heads of kind {} have no C{instead}", kinds[0])).into())
-                }
-                None => Ok(vec![1.0]),
-            };
+            let given = [("--c", c), ("--c-grid", self.c_grid.is_some()), ("--refine", self.refine > 0)];
+            if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+                let instead = if kinds[0] == HeadKind::Knn { "; give --neighbors" } else { "; leave it out" };
+                return Err(Usage(format!("{option}: heads of kind {} have no C{instead}", kinds[0])).into());
+            }
         }
-        match one {
-            Some(c) => Ok(vec![c]),
-            None => parse_c_grid(self.c_grid.as_deref().unwrap_or(C_GRID)).map_err(usage),
-        }
-    }
-
-    /// Candidates for the number of neighbours, after refusing options that only nearest neighbours heed where there are none.
-    fn neighbors(&self, kinds: &[HeadKind]) -> anyhow::Result<Vec<usize>> {
         if !kinds.contains(&HeadKind::Knn) {
             let given = [("--neighbors", self.neighbors.is_some()), ("--knn-metric", self.knn_metric_text.is_some())];
             if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
                 return Err(Usage(format!("{option} is for heads of kind knn; leave it out for {}", kinds[0])).into());
             }
         }
+        Ok(())
+    }
+
+    /// Which points of its grid a kind of head tries, and what they are compared by. `c`: the only one.
+    fn search(&self, kind: HeadKind, c: Option<f64>) -> anyhow::Result<Search> {
+        let points = match (kind, c) {
+            (HeadKind::Knn, _) => self.neighbors()?,
+            (_, Some(c)) => vec![c],
+            _ if !kind.has_c() => vec![1.0],
+            _ => parse_c_grid(self.c_grid.as_deref().unwrap_or(C_GRID)).map_err(usage)?,
+        };
+        let refine = if kind.has_c() { self.refine } else { 0 };
+        Ok(Search::new(points).metric(parse(&self.metric_text)?).refine(refine))
+    }
+
+    /// Candidates for the number of neighbours.
+    fn neighbors(&self) -> anyhow::Result<Vec<f64>> {
         let text = self.neighbors.as_deref().unwrap_or(NEIGHBORS);
         let wrong = || Usage(format!("--neighbors is '{text}': give whole numbers from 1, e.g. {NEIGHBORS}"));
-        let one = |part: &str| part.trim().parse().ok().filter(|&k: &usize| k > 0);
+        let one = |part: &str| part.trim().parse::<u32>().ok().filter(|&k| k > 0).map(f64::from);
         text.split(',').map(|part| one(part).ok_or_else(|| wrong().into())).collect()
+    }
+
+    /// On which rows candidates are compared, where no split is named.
+    fn validation(&self) -> anyhow::Result<Validation> {
+        match (self.cv_folds, self.repeats) {
+            (0, 1) => Ok(Validation::None),
+            (0, _) => Err(Usage("--repeats: there is nothing to repeat without the folds of --cv".into()).into()),
+            (folds, 1) => Ok(Validation::KFold(folds)),
+            (folds, repeats) => {
+                let validation = Validation::Repeated { folds, repeats };
+                validation.verify().map_err(usage)?;
+                Ok(validation)
+            }
+        }
+    }
+
+    /// What is done to features before.
+    fn scaling(&self) -> anyhow::Result<Scaling> {
+        Ok(Scaling { normalize: parse(&self.normalize_text)?, standardize: self.standardize })
     }
 
     /// What is fitted, for one kind of head.
@@ -218,6 +256,11 @@ impl HeadArgs {
         let params = HeadParams { kind, svm_loss, engine, class_weight, knn_metric, tolerance: self.tolerance };
         params.check().map_err(usage)
     }
+}
+
+/// What a score that was the mean over folds is followed by: ± its standard error.
+fn with_error(metric: Metric, mean: f64, error: f64) -> String {
+    format!("{}{} ± {}", metric.digits(mean), metric.unit(), metric.digits(error))
 }
 
 /// Leaves out rows of classes that are not among `classes`, warning of each with its number of rows.

@@ -3,15 +3,15 @@ use headstart_scenarios::{
     plot::draw_scores,
     sweep::{Sweep, SweepOptions, cache_names, sweep},
 };
-use headstart_trainer::{HeadKind, Tuned};
+use headstart_trainer::{HeadKind, HeadParams, Metric, Search, Tuned};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 
 /// Compare layers × heads of one or more caches: a table and a plot of score against depth
 #[derive(clap::Args)]
 #[command(after_help = "\
-For every layer and head, C is chosen by cross-validation on the training rows; `test` is the accuracy on the test rows
-(else the val rows), which chose nothing.
+For every layer and head, C is chosen by cross-validation on the training rows; `test` is the score on the test rows (else
+the val rows), which chose nothing.
 
 Examples:
   headstart sweep features/photos.h5 --plot sweep.svg --plot sweep.png
@@ -46,14 +46,19 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         return Err(Usage("--cv none: a sweep compares by cross-validation; give a number of folds".into()).into());
     }
     let kinds: Vec<HeadKind> = args.heads.iter().map(|head| super::parse(head)).collect::<Result<_, _>>()?;
+    args.head.refuse_unheeded(&kinds, false)?;
+    let heads: Vec<(HeadParams, Search)> = kinds
+        .iter()
+        .map(|&kind| Ok((args.head.params(kind)?, args.head.search(kind, None)?)))
+        .collect::<anyhow::Result<_>>()?;
+    // Nor should mistakes wait for the first training.
+    heads.iter().try_for_each(|(head, search)| search.verify(head.kind)).map_err(super::usage)?;
     let options = SweepOptions {
         caches: args.caches.clone(),
         layers: args.layers.clone(),
-        heads: kinds.iter().map(|&kind| args.head.params(kind)).collect::<Result<_, _>>()?,
-        cs: args.head.cs(&kinds, None)?,
-        neighbors: args.head.neighbors(&kinds)?,
-        folds: args.head.cv_folds,
-        standardize: args.head.standardize,
+        heads,
+        validation: args.head.validation()?,
+        scaling: args.head.scaling()?,
         seed: args.head.seed,
     };
     let bar = ProgressBar::new(0);
@@ -87,8 +92,13 @@ fn print(result: &Sweep, several: bool) {
             eprintln!("warning: {} {}: {warning}", row.layer, row.head);
         }
     }
-    let mut headings =
-        vec!["layer", ">width", "head", ">C", ">CV accuracy %", ">test accuracy %", "95 % interval", ">seconds"];
+    let metric = result.rows.first().map_or(Metric::Accuracy, |row| row.metric);
+    let (cv, test) = (scored(">CV", metric), scored(">test", metric));
+    // Accuracy has a column of its own, with its interval.
+    let other = metric != Metric::Accuracy;
+    let mut headings = vec!["layer", ">width", "head", ">C", &cv];
+    headings.extend(other.then_some(test.as_str()));
+    headings.extend([">test accuracy %", "95 % interval", ">seconds"]);
     if several {
         headings.insert(0, "cache");
     }
@@ -109,11 +119,10 @@ fn print(result: &Sweep, several: bool) {
                     Tuned::Neighbors(_) => row.tuned.to_string(),
                     Tuned::Nothing => "–".into(),
                 },
-                format!("{} ± {}", percent(row.cv_mean), percent(row.cv_se)),
-                row.test.map_or_else(|| "–".into(), percent),
-                interval,
-                format!("{:.2}", row.seconds),
+                format!("{} ± {}", metric.digits(row.cv_score), metric.digits(row.cv_score_se)),
             ];
+            cells.extend(other.then(|| row.test_score.map_or_else(|| "–".into(), |score| metric.digits(score))));
+            cells.extend([row.test.map_or_else(|| "–".into(), percent), interval, format!("{:.2}", row.seconds)]);
             if several {
                 cells.insert(0, row.cache.display().to_string());
             }
@@ -123,13 +132,22 @@ fn print(result: &Sweep, several: bool) {
     println!();
     for best in result.best() {
         println!(
-            "{}: {} training images{}; best by cross-validation: {}:{} with {}",
+            "{}: {} training images{}; best by {}: {}:{} with {}",
             best.cache.display(),
             best.n_train,
             if best.n_test > 0 { format!(", {} test images", best.n_test) } else { String::new() },
+            match metric {
+                Metric::Accuracy => "cross-validation".into(),
+                _ => format!("cross-validated {}", metric.title()),
+            },
             best.layer,
             best.pool,
             best.head
         );
     }
+}
+
+/// The heading of a column: on which rows, what, in which unit.
+fn scored(rows: &str, metric: Metric) -> String {
+    format!("{rows} {}{}", metric.title(), metric.unit())
 }

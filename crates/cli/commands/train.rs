@@ -3,8 +3,8 @@ use anyhow::Context;
 use headstart_cache::Cache;
 use headstart_scenarios::report;
 use headstart_trainer::{
-    CalibrationSummary, HeadKind, ParamGuard, Part, ProbabilityScores, Progress, Source, TrainParams, Tuned,
-    Validation, Vectors, evaluate, train,
+    CalibrationSummary, Estimate, HeadKind, Metric, NestedValidation, Normalize, ParamGuard, Part, ProbabilityScores,
+    Progress, Source, TrainParams, Tuned, Validation, Vectors, evaluate, train,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -48,8 +48,12 @@ pub struct Args {
     #[arg(long, value_name = "C", conflicts_with = "c_grid")]
     c: Option<f64>,
     /// Train on one split and choose C on another, instead of by cross-validation.
-    #[arg(long, value_name = "TRAIN:VAL", conflicts_with = "cv_folds")]
+    #[arg(long, value_name = "TRAIN:VAL", conflicts_with_all = ["cv_folds", "repeats"])]
     split: Option<String>,
+    /// Score the whole selection on K outer folds that have no part in it, as well: an accuracy without the optimism of the
+    /// best of many. Takes K times the grid; the head stays the same.
+    #[arg(long, value_name = "K", conflicts_with = "split")]
+    nested: Option<usize>,
     /// Where to write the head.
     #[arg(short, long, value_name = "FILE.head")]
     output: PathBuf,
@@ -68,6 +72,8 @@ struct Shown<'a> {
     kind: HeadKind,
     #[serde(flatten)]
     tuned: Tuned,
+    /// What the head does to each row of features first.
+    normalize: Normalize,
     /// Seconds of reading; the others are in `outcome`.
     read_seconds: f64,
     #[serde(flatten)]
@@ -91,10 +97,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let layer = super::layer(&cache, args.layer.as_deref())?;
     let (vectors, validation, test_part) = match args.split.as_deref() {
         None => {
-            let validation = match args.head.cv_folds {
-                0 => Validation::None,
-                folds => Validation::KFold(folds),
-            };
+            let validation = args.head.validation()?;
             (Vectors::read_training(&cache, &layer, &Part::Train)?, validation, Part::Test)
         }
         Some(split) => holdout(&cache, &layer, split)?,
@@ -103,16 +106,17 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     super::leave_out(&mut test, &vectors.classes, NOT_TRAINED);
     let read_seconds = start.elapsed().as_secs_f64();
 
-    let (cs, neighbors) = (args.head.cs(&[kind], args.c)?, args.head.neighbors(&[kind])?);
+    args.head.refuse_unheeded(&[kind], args.c.is_some())?;
     let params = TrainParams::new(args.head.params(kind)?)
-        .cs(cs)
+        .search(args.head.search(kind, args.c)?)
         .validation(validation)
-        .standardize(args.head.standardize)
+        .scaling(args.head.scaling()?)
         .seed(args.head.seed)
+        .nested(args.nested)
         .calibration(super::parse(&args.calibrate_text)?)
-        .keep_held_out(args.report.is_some());
-    let params = if kind == HeadKind::Knn { params.neighbors(neighbors) } else { params };
-    let params = params.check().map_err(super::usage)?;
+        .keep_held_out(args.report.is_some())
+        .check()
+        .map_err(super::usage)?;
     args.report.as_deref().map(report::make_folder).transpose()?;
     let bar = ProgressBar::new(0);
     bar.set_style(
@@ -120,7 +124,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     let outcome = train(vectors.samples(), &params, &|progress| {
-        if let Progress::Grid { done, total } = progress {
+        if let Progress::Grid { done, total } | Progress::Nested { done, total } = progress {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         }
@@ -137,6 +141,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         layer: &layer.name,
         kind,
         tuned: outcome.model.tuned(),
+        normalize: outcome.model.normalize(),
         read_seconds,
         outcome: &outcome,
         chosen_on: args.split.as_deref().and_then(|split| Some(split.split_once(':')?.1)),
@@ -217,18 +222,32 @@ fn print(shown: &Shown) {
         }
     );
     if let Some(selection) = &outcome.selection {
-        let best = selection.best();
-        let (mean, error) = (100.0 * best.mean, 100.0 * best.standard_error);
+        let (best, metric) = (selection.best(), selection.metric);
+        let title = metric.title();
+        let score = super::with_error(metric, best.mean_score, best.score_standard_error);
+        let accuracy = match metric {
+            Metric::Accuracy => String::new(),
+            _ => {
+                let accuracy = (best.mean_accuracy, best.accuracy_standard_error);
+                format!("; accuracy {}", super::with_error(Metric::Accuracy, accuracy.0, accuracy.1))
+            }
+        };
         match shown.chosen_on {
             Some(split) => {
                 let which = which_chose(shown.tuned);
-                println!("accuracy {mean:.1} % ± {error:.1} on split {split}{which}");
+                println!("{title} {score} on split {split}{which}{accuracy}")
             }
-            None => println!(
-                "cross-validated accuracy {mean:.1} % ± {error:.1} (standard error over {} folds)",
-                selection.folds
-            ),
+            None => {
+                let over = match selection.repeats {
+                    1 => format!("standard error over {} folds", selection.folds),
+                    repeats => format!("standard error over {repeats} × {} folds, corrected", selection.folds),
+                };
+                println!("cross-validated {title} {score} ({over}){accuracy}")
+            }
         }
+    }
+    if let Some(nested) = &outcome.nested {
+        print_nested(nested);
     }
     if let Some(kept) = outcome.model.neighbors() {
         let bytes = table::short_bytes(kept.bytes() as u64);
@@ -239,18 +258,21 @@ fn print(shown: &Shown) {
     }
     match (&shown.test, &outcome.selection) {
         (Some(test), _) => {
-            super::evaluate::print(test, &format!("split {}", shown.test_rows.unwrap_or_default()));
+            super::evaluate::print(test, &format!("split {}", shown.test_rows.unwrap_or_default()), training.metric);
         }
         (None, Some(selection)) => {
             let rows = shown
                 .chosen_on
                 .map_or("out-of-fold".into(), |split| format!("split {split}{}", which_chose(shown.tuned)));
             match &outcome.calibrated_out_of_fold {
-                Some(calibrated) => super::evaluate::print(calibrated, &format!("{rows}, calibrated")),
-                None => super::evaluate::print(&selection.out_of_fold, &rows),
+                Some(calibrated) => super::evaluate::print(calibrated, &format!("{rows}, calibrated"), training.metric),
+                None => super::evaluate::print(&selection.out_of_fold, &rows, training.metric),
             }
         }
-        (None, None) => super::evaluate::print(&outcome.training_metrics, "training (says nothing about new images)"),
+        (None, None) => {
+            let rows = "training (says nothing about new images)";
+            super::evaluate::print(&outcome.training_metrics, rows, training.metric);
+        }
     }
     let seconds = &outcome.seconds;
     println!(
@@ -264,6 +286,30 @@ fn print(shown: &Shown) {
     if let Some(page) = &shown.report {
         println!("wrote the report {}", page.display());
     }
+}
+
+/// The scores that no choice has made better than they are, and what was chosen.
+fn print_nested(nested: &NestedValidation) {
+    let interval = |metric: Metric, estimate: &Estimate| {
+        let [value, low, high] = [estimate.value, estimate.low, estimate.high].map(|value| metric.digits(value));
+        format!("{} {value}{} [{low}, {high}]", metric.title(), metric.unit())
+    };
+    let accuracy = interval(Metric::Accuracy, &nested.metrics.accuracy);
+    let scores = match nested.metric {
+        Metric::Accuracy => accuracy,
+        metric => format!("{}, {accuracy}", interval(metric, &nested.score)),
+    };
+    let value = |tuned: Tuned| match tuned {
+        Tuned::C(c) => format!("{c:.1e}"),
+        other => other.value().to_string(),
+    };
+    let chosen: Vec<String> = nested.outer.iter().map(|fold| value(fold.tuned)).collect();
+    let folds = nested.outer.len();
+    let chosen = match nested.outer.first().and_then(|fold| fold.tuned.symbol()) {
+        Some(symbol) => format!("; {symbol} chosen in {folds} outer folds: {}", chosen.join(", ")),
+        None => format!("; {folds} outer folds"),
+    };
+    println!("nested cross-validation: {scores} (95 % interval){chosen}");
 }
 
 /// What the split that validates did, as the end of a sentence.

@@ -1,11 +1,16 @@
 //! Every layer of one or more caches × every head: which layer suits these images best?
 
-use crate::plot::{Point, ScorePlot, Series};
+mod depth;
+
+pub use depth::cache_names;
+
 use headstart_cache::{Cache, LayerInfo};
 use headstart_extractor::zoo;
-use headstart_trainer::{HeadKind, HeadParams, Part, Prepared, Tuned, Validation, Vectors, evaluate, train_prepared};
+use headstart_trainer::{
+    HeadKind, HeadParams, Metric, Part, Prepared, Scaling, Search, Tuned, Validation, Vectors, evaluate, train_prepared,
+};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What to sweep.
 #[derive(Debug, Clone)]
@@ -14,16 +19,12 @@ pub struct SweepOptions {
     pub caches: Vec<PathBuf>,
     /// Layers (names with or without the pool); empty for all.
     pub layers: Vec<String>,
-    /// The heads.
-    pub heads: Vec<HeadParams>,
-    /// Candidates for C, for heads that have one.
-    pub cs: Vec<f64>,
-    /// Candidates for the number of neighbours.
-    pub neighbors: Vec<usize>,
-    /// Folds of the cross-validation that picks among them.
-    pub folds: usize,
-    /// Whether features are brought to mean 0 and standard deviation 1.
-    pub standardize: bool,
+    /// The heads, each with its grid, and what candidates, layers and heads are compared by.
+    pub heads: Vec<(HeadParams, Search)>,
+    /// The folds on which they are compared.
+    pub validation: Validation,
+    /// What is done to features before.
+    pub scaling: Scaling,
     /// Seed of the folds.
     pub seed: u64,
 }
@@ -44,6 +45,14 @@ pub struct SweepRow {
     /// What cross-validation chose.
     #[serde(flatten)]
     pub tuned: Tuned,
+    /// What C was chosen by.
+    pub metric: Metric,
+    /// Mean of that metric over the folds.
+    pub cv_score: f64,
+    /// Its standard error.
+    pub cv_score_se: f64,
+    /// The metric on the test rows; none where there are no such rows.
+    pub test_score: Option<f64>,
     /// Mean accuracy over the folds.
     pub cv_mean: f64,
     /// Its standard error.
@@ -145,24 +154,18 @@ fn layer_rows(
     for (class, rows) in test.keep_classes(&train.classes).iter().filter(|(_, rows)| *rows > 0) {
         tracing::warn!("class '{class}' has no training rows: its {rows} test rows are left out of the scores");
     }
-    let validation = Validation::KFold(options.folds);
+    let heads: Vec<HeadParams> = options.heads.iter().map(|(head, _)| *head).collect();
     let prepared =
-        Prepared::new(train.samples(), &validation, options.standardize, options.seed)?.for_heads(&options.heads)?;
+        Prepared::new(train.samples(), &options.validation, options.scaling, options.seed)?.for_heads(&heads)?;
     let depth = depth(&cache.provenance().backbone, &layer.layer);
     let mut rows = Vec::new();
-    for head in &options.heads {
-        let neighbors: Vec<f64> = options.neighbors.iter().map(|&k| k as f64).collect();
-        let cs = match head.kind {
-            HeadKind::Knn => &neighbors[..],
-            kind if kind.has_c() => &options.cs[..],
-            _ => &[1.0],
-        };
-        let outcome = train_prepared(&prepared, head, cs, &|_| {})?;
-        let tested = if test.is_empty() {
-            None
-        } else {
-            Some(evaluate(&outcome.model, test.features.view(), &test.labels)?.accuracy)
-        };
+    for (head, search) in &options.heads {
+        let outcome = train_prepared(&prepared, head, search, &|_| {})?;
+        let tested =
+            if test.is_empty() { None } else { Some(evaluate(&outcome.model, test.features.view(), &test.labels)?) };
+        let metric = search.compared_by();
+        let test_score = tested.as_ref().and_then(|metrics| metrics.get(metric));
+        let tested = tested.map(|metrics| metrics.accuracy);
         let seconds = outcome.seconds.reduction + outcome.seconds.grid + outcome.seconds.refit;
         rows.push(SweepRow {
             cache: cache.path().to_path_buf(),
@@ -171,6 +174,10 @@ fn layer_rows(
             pool: layer.pool.clone(),
             head: head.kind,
             tuned: outcome.model.tuned(),
+            metric,
+            cv_score: outcome.training.cv_score.unwrap_or(f64::NAN),
+            cv_score_se: outcome.training.cv_score_standard_error.unwrap_or(f64::NAN),
+            test_score,
             cv_mean: outcome.training.cv_mean.unwrap_or(f64::NAN),
             cv_se: outcome.training.cv_standard_error.unwrap_or(f64::NAN),
             n_train: train.len(),
@@ -193,24 +200,6 @@ fn depth(backbone: &str, layer: &str) -> Option<f64> {
     Some(graph.find(layer)? as f64 / (graph.nodes().len() - 1) as f64)
 }
 
-/// What to call each of these caches: its name without the ending, or the shortest end of its path that no other has.
-pub fn cache_names(caches: &[PathBuf]) -> Vec<String> {
-    // Of `parts` parts of a path; none of them, the name without its ending.
-    let name = |path: &Path, parts: usize| match parts {
-        0 => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-        _ => {
-            let all: Vec<_> = path.components().collect();
-            all[all.len().saturating_sub(parts)..].iter().collect::<PathBuf>().display().to_string()
-        }
-    };
-    let shortest = |path: &PathBuf| {
-        let others = || caches.iter().filter(move |other| *other != path);
-        let unique = |parts: &usize| others().all(|other| name(other, *parts) != name(path, *parts));
-        name(path, (0..path.components().count()).find(unique).unwrap_or(usize::MAX))
-    };
-    caches.iter().map(shortest).collect()
-}
-
 impl Sweep {
     /// For each cache, in order, the row with the best cross-validated score; of equals the first. The test rows choose
     /// nothing.
@@ -218,70 +207,12 @@ impl Sweep {
         let mut best: Vec<&SweepRow> = Vec::new();
         for row in &self.rows {
             match best.iter_mut().find(|known| known.cache == row.cache) {
-                Some(known) if known.cv_mean >= row.cv_mean => {}
+                Some(known) if known.metric.merit(known.cv_score) >= row.metric.merit(row.cv_score) => {}
                 Some(known) => *known = row,
                 None => best.push(row),
             }
         }
         best
-    }
-
-    /// The picture: a line for each cache and head, layers from shallow to deep. Shown is the accuracy on the test rows
-    /// with its interval where every row has one, else the cross-validated one ± 1.96 standard errors.
-    pub fn plot(&self, title: &str) -> ScorePlot {
-        let tested = self.rows.iter().all(|row| row.test.is_some());
-        let several_pools = self.rows.iter().any(|a| self.rows.iter().any(|b| a.layer == b.layer && a.pool != b.pool));
-        let several_backbones = self.rows.iter().any(|row| row.backbone != self.rows[0].backbone);
-        let name = |row: &SweepRow| {
-            let pool = if several_pools { format!(":{}", row.pool) } else { String::new() };
-            let backbone = if several_backbones { format!("{} ", row.backbone) } else { String::new() };
-            format!("{backbone}{}{pool}", row.layer)
-        };
-        let mut layers: Vec<(f64, String)> = Vec::new();
-        for row in &self.rows {
-            if !layers.iter().any(|(_, known)| *known == name(row)) {
-                layers.push((row.depth.unwrap_or(0.0), name(row)));
-            }
-        }
-        layers.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let layers: Vec<String> = layers.into_iter().map(|(_, name)| name).collect();
-
-        let mut caches: Vec<PathBuf> = Vec::new();
-        for row in &self.rows {
-            if !caches.contains(&row.cache) {
-                caches.push(row.cache.clone());
-            }
-        }
-        let names = cache_names(&caches);
-        let mut lines: Vec<(&Path, HeadKind)> = Vec::new();
-        let mut series: Vec<Series> = Vec::new();
-        for row in &self.rows {
-            let half = 1.96 * row.cv_se;
-            let point = Point {
-                layer: layers.iter().position(|layer| *layer == name(row)).unwrap_or(0),
-                score: if tested { row.test.unwrap_or(row.cv_mean) } else { row.cv_mean },
-                low: if tested { row.test_low.unwrap_or(row.cv_mean) } else { row.cv_mean - half },
-                high: if tested { row.test_high.unwrap_or(row.cv_mean) } else { row.cv_mean + half },
-            };
-            let line = (row.cache.as_path(), row.head);
-            match lines.iter().position(|known| *known == line) {
-                Some(index) => series[index].points.push(point),
-                None => {
-                    let cache = caches.iter().zip(&names).find(|(path, _)| **path == row.cache).map(|(_, name)| name);
-                    let name = match cache.filter(|_| caches.len() > 1) {
-                        Some(cache) => format!("{cache}, {}", row.head),
-                        None => row.head.to_string(),
-                    };
-                    lines.push(line);
-                    series.push(Series { name, points: vec![point] });
-                }
-            }
-        }
-        for line in &mut series {
-            line.points.sort_by_key(|point| point.layer);
-        }
-        let score = if tested { "test accuracy (95 % interval)" } else { "cross-validated accuracy (± 1.96 SE)" };
-        ScorePlot { title: title.into(), score: score.into(), layers, series }
     }
 }
 
@@ -292,7 +223,7 @@ mod tests {
     use std::cell::Cell;
 
     /// A cache of twelve rows of two classes and two layers, of which the second has so many rows.
-    fn cache(path: &Path, second: usize) {
+    fn cache(path: &std::path::Path, second: usize) {
         let provenance = Provenance {
             format_version: headstart_cache::FORMAT_VERSION,
             tool_version: "0".into(),
@@ -334,11 +265,9 @@ mod tests {
         let options = |caches: &[&PathBuf]| SweepOptions {
             caches: caches.iter().map(|&path| path.clone()).collect(),
             layers: Vec::new(),
-            heads: vec![HeadParams::new(HeadKind::Logistic)],
-            cs: vec![1.0],
-            neighbors: vec![1],
-            folds: 2,
-            standardize: false,
+            heads: vec![(HeadParams::new(HeadKind::Logistic), Search::new([1.0]))],
+            validation: Validation::KFold(2),
+            scaling: Scaling::default(),
             seed: 0,
         };
         let started = Cell::new(0);
@@ -348,15 +277,6 @@ mod tests {
         assert_eq!(started.get(), 0);
         assert_eq!(sweep(&options(&[&whole]), &progress).unwrap().rows.len(), 2);
         assert_eq!(started.get(), 2);
-    }
-
-    #[test]
-    fn caches_are_named_by_what_tells_them_apart() {
-        let names = |paths: &[&str]| cache_names(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
-        assert_eq!(names(&["a/x.h5", "b/y.h5"]), ["x", "y"]);
-        assert_eq!(names(&["a/x.h5", "b/x.h5", "b/y.h5"]), ["a/x.h5", "b/x.h5", "y"]);
-        assert_eq!(names(&["x.h5", "x.hdf5"]), ["x.h5", "x.hdf5"]);
-        assert_eq!(names(&["/r/a/x.h5", "/s/a/x.h5", "x.h5"]), ["r/a/x.h5", "s/a/x.h5", "x.h5"]);
     }
 
     #[test]
@@ -370,11 +290,9 @@ mod tests {
         let options = SweepOptions {
             caches: caches.to_vec(),
             layers: Vec::new(),
-            heads: vec![HeadKind::Logistic.into()],
-            cs: vec![1.0],
-            neighbors: vec![1],
-            folds: 2,
-            standardize: false,
+            heads: vec![(HeadKind::Logistic.into(), Search::new([1.0]))],
+            validation: Validation::KFold(2),
+            scaling: Scaling::default(),
             seed: 0,
         };
         let plot = sweep(&options, &|_, _, _| {}).unwrap().plot("two");

@@ -7,6 +7,7 @@ use crate::calibration::{Calibration, log_losses_of_probabilities};
 use crate::metrics::{argmax_rows, log_losses, softmax_rows};
 use crate::model::LinearModel;
 use crate::neighbors::{NeighborsModel, Votes};
+use crate::normalize::Normalize;
 use crate::params::HeadKind;
 use crate::tuned::Tuned;
 
@@ -101,6 +102,14 @@ impl Model {
         match &self.rule {
             Rule::Linear(model) => model.classes(),
             Rule::Neighbors(model) => model.classes(),
+        }
+    }
+
+    /// What is done to each row of features first.
+    pub fn normalize(&self) -> Normalize {
+        match &self.rule {
+            Rule::Linear(model) => model.normalize(),
+            Rule::Neighbors(model) => model.normalize(),
         }
     }
 

@@ -168,6 +168,22 @@ pub enum Error {
     /// A fixed split whose validation part cannot be used.
     #[error("the fixed split is unusable: {0}")]
     Split(String),
+    /// A selection without the rows of one outer fold.
+    #[error("outer fold {fold} of {folds} of the nested cross-validation: {source}")]
+    OuterFold {
+        /// Which fold, counted from 1.
+        fold: usize,
+        /// Outer folds.
+        folds: usize,
+        /// What went wrong.
+        source: Box<Error>,
+    },
+    /// A metric that the held-out rows do not define.
+    #[error(
+        "--metric: the {0} is undefined, for all held-out rows of every fold are of one class; hold out rows of at least \
+         two classes, or use --metric accuracy"
+    )]
+    UndefinedMetric(&'static str),
     /// The head was made for vectors of another width.
     #[error("the head was trained on vectors of {expected} features, but these have {got}; is it the same layer?")]
     Width {

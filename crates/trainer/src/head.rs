@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calibration::{CalibrationSummary, ProbabilityScores};
 use crate::classifier::Model;
+use crate::criterion::{Metric, roc_auc};
 use crate::engine::Certificate;
 use crate::interval::Estimate;
 use crate::metrics::Metrics;
@@ -66,12 +67,27 @@ pub struct TrainingSummary {
     pub scheme: Scheme,
     /// Folds of that choice.
     pub folds: usize,
+    /// How often the rows were dealt out to folds; in files of older versions always once.
+    #[serde(default = "once")]
+    pub repeats: usize,
     /// Mean accuracy over the folds at the chosen C, if there were any.
     pub cv_mean: Option<f64>,
-    /// Its standard error.
+    /// Standard error of that accuracy.
     pub cv_standard_error: Option<f64>,
+    /// What C was chosen by; in files of older versions always accuracy.
+    #[serde(default)]
+    pub metric: Metric,
+    /// Mean of that metric over the folds at the chosen C, if there were any.
+    #[serde(default)]
+    pub cv_score: Option<f64>,
+    /// Its standard error.
+    #[serde(default)]
+    pub cv_score_standard_error: Option<f64>,
     /// Accuracy over all held-out rows, with interval.
     pub cv_accuracy: Option<Estimate>,
+    /// Accuracy by nested cross-validation, with interval, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub nested_accuracy: Option<Estimate>,
     /// Objective on the training rows, for heads that have one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub objective: Option<f64>,
@@ -80,6 +96,10 @@ pub struct TrainingSummary {
     /// How the probabilities were calibrated; none if they were not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub calibration: Option<CalibrationSummary>,
+}
+
+fn once() -> usize {
+    1
 }
 
 /// Scores a model (or a [`Head`]) on labelled raw features.
@@ -98,7 +118,8 @@ pub fn evaluate(model: &Model, features: ArrayView2<f32>, labels: &[usize]) -> R
     samples::check_labels(labels, model.classes().len())?;
     let verdicts = model.verdicts(features)?;
     let losses = model.log_losses(&verdicts, labels);
-    let metrics = Metrics::new(model.classes(), labels, &verdicts.predicted, losses.as_deref());
+    let mut metrics = Metrics::new(model.classes(), labels, &verdicts.predicted, losses.as_deref());
+    metrics.auc = roc_auc(verdicts.decision.view(), labels);
     Ok(match verdicts.probabilities.as_ref().zip(losses) {
         None => metrics,
         Some((probabilities, losses)) => metrics.with_probabilities(ProbabilityScores::new(

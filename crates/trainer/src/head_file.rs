@@ -25,6 +25,9 @@
 //! n × d, the training vectors as they are), `labels` (I64, n) and, where features were standardised, `mean` and `scale` (F64, d),
 //! and the fields `"neighbors": 5, "knn_metric": "euclidean"` in place of `c`.
 //!
+//! Where rows of features are divided by their Euclidean norms first (zeros stay zeros), `format_version` is 2 and there is
+//! `"normalize": "l2"`.
+//!
 //! One key and no times in it: the same training writes the same bytes.
 
 use std::collections::HashMap;
@@ -41,6 +44,7 @@ use crate::classifier::Model;
 use crate::head::{Head, Source, TrainingSummary};
 use crate::head_tensors::{self, Numbers};
 use crate::neighbors::{KnnMetric, NeighborsModel};
+use crate::normalize::Normalize;
 use crate::params::HeadKind;
 use crate::part_file::PartFile;
 use crate::tuned::Tuned;
@@ -74,6 +78,8 @@ struct Description {
     knn_metric: Option<KnnMetric>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     calibration: Option<Calibration>,
+    #[serde(default, skip_serializing_if = "Normalize::is_none")]
+    normalize: Normalize,
     source: Source,
     training: TrainingSummary,
 }
@@ -129,6 +135,7 @@ impl Head {
             tuned: self.model.tuned(),
             knn_metric: self.model.neighbors().map(NeighborsModel::metric),
             calibration: self.model.calibration().cloned(),
+            normalize: self.model.normalize(),
             source: self.source.clone(),
             training: self.training.clone(),
         };
@@ -164,8 +171,10 @@ impl Head {
         let description: Description =
             serde_json::from_str(text).map_err(|error| format!("metadata {DESCRIPTION_KEY}: {error}"))?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-        let Description { kind, classes, tuned, knn_metric, calibration, source, training, .. } = description;
-        let model = head_tensors::model(&tensors, kind, classes, tuned, knn_metric)?.calibrated(calibration)?;
+        let Description { kind, classes, tuned, knn_metric, normalize, calibration, source, training, .. } =
+            description;
+        let model =
+            head_tensors::model(&tensors, kind, classes, tuned, knn_metric, normalize)?.calibrated(calibration)?;
         if training.class_counts.len() != model.classes().len() {
             return Err(format!(
                 "training.class_counts: {} entries for {} classes",
@@ -179,5 +188,5 @@ impl Head {
 
 /// Whether readers of version 1 take the head for what it is.
 fn is_known_to_version_1(model: &Model) -> bool {
-    model.kind().has_c() && model.calibration().is_none()
+    model.kind().has_c() && model.calibration().is_none() && model.normalize().is_none()
 }

@@ -6,6 +6,7 @@ use safetensors::{Dtype, SafeTensors};
 use crate::classifier::{Model, Rule};
 use crate::model::LinearModel;
 use crate::neighbors::{KnnMetric, NeighborsModel, Standardization};
+use crate::normalize::Normalize;
 use crate::params::HeadKind;
 use crate::tuned::Tuned;
 
@@ -66,13 +67,14 @@ pub(crate) fn model(
     classes: Vec<String>,
     tuned: Tuned,
     metric: Option<KnnMetric>,
+    normalize: Normalize,
 ) -> Result<Model, String> {
     if kind == HeadKind::Knn {
         let Tuned::Neighbors(neighbors) = tuned else {
             return Err("neighbors: the field is missing, which heads of kind knn have".into());
         };
         let metric = metric.ok_or("knn_metric: the field is missing, which heads of kind knn have")?;
-        return neighbors_model(tensors, classes, neighbors, metric);
+        return Ok(neighbors_model(tensors, classes, neighbors, metric)?.on_rows(normalize).into());
     }
     if kind.has_c() && !matches!(tuned, Tuned::C(_)) {
         return Err(format!("c: the field is missing, which heads of kind {kind} have"));
@@ -81,7 +83,7 @@ pub(crate) fn model(
     let weights = Array2::from_shape_vec((shape[0], shape[1]), weight).map_err(|error| format!("weight: {error}"))?;
     let (_, bias) = doubles(tensors, "bias", 1)?;
     let c = if let Tuned::C(c) = tuned { c } else { 1.0 };
-    Ok(LinearModel::new(kind, classes, weights, Array1::from(bias), c)?.into())
+    Ok(LinearModel::new(kind, classes, weights, Array1::from(bias), c)?.on_rows(normalize).into())
 }
 
 fn neighbors_model(
@@ -89,7 +91,7 @@ fn neighbors_model(
     classes: Vec<String>,
     neighbors: usize,
     metric: KnnMetric,
-) -> Result<Model, String> {
+) -> Result<NeighborsModel, String> {
     let (shape, bytes) = tensor(tensors, "vectors", Dtype::F32, 2)?;
     let values = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     let vectors = Array2::from_shape_vec((shape[0], shape[1]), values).map_err(|error| format!("vectors: {error}"))?;
@@ -106,7 +108,7 @@ fn neighbors_model(
             Some(Standardization { mean: of("mean")?, scale: of("scale")? })
         }
     };
-    Ok(NeighborsModel::new(classes, vectors, labels, neighbors, metric, standardization)?.into())
+    NeighborsModel::new(classes, vectors, labels, neighbors, metric, standardization)
 }
 
 /// Shape and values of an F64 tensor.

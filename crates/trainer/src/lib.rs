@@ -10,6 +10,7 @@
 
 mod calibration;
 mod classifier;
+mod criterion;
 mod eigen;
 mod engine;
 mod error;
@@ -24,6 +25,8 @@ mod linfa_traits;
 mod metrics;
 mod model;
 mod neighbors;
+mod nested;
+mod normalize;
 mod objective;
 mod origin;
 mod out_of_fold;
@@ -32,16 +35,23 @@ mod part_file;
 mod prepared;
 mod random;
 mod reduction;
+mod roc;
 mod samples;
+mod search;
 mod selection;
+mod splits;
+mod spread;
 mod train;
+mod train_params;
 mod tuned;
+mod validation;
 mod vectors;
 
 pub use calibration::{
     Calibration, CalibrationChoice, CalibrationMethod, CalibrationSummary, Curve, ECE_BINS, ProbabilityScores,
 };
 pub use classifier::{Model, Rule, Verdicts};
+pub use criterion::Metric;
 pub use engine::{Certificate, Engine, Measure, Problem, Solution, engine};
 pub use error::Error;
 pub use export::ExportFormat;
@@ -54,16 +64,18 @@ pub use linfa::ParamGuard;
 pub use metrics::{ClassMetrics, Metrics};
 pub use model::LinearModel;
 pub use neighbors::{KnnMetric, NeighborsModel, Standardization};
+pub use nested::{NestedValidation, OuterFold};
+pub use normalize::{Normalize, Scaling};
 pub use objective::objective;
 pub use out_of_fold::HeldOutVerdicts;
-pub use params::{
-    ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, HeldOutUse, SvmLoss, TrainParams,
-    TrainValidParams, Validation,
-};
+pub use params::{ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, SvmLoss};
 pub use part_file::PartFile;
 pub use prepared::{FitReport, Fitted, HeldOut, Prepared};
 pub use samples::Samples;
+pub use search::Search;
 pub use selection::{CrossValidation, GridPoint, Scheme};
 pub use train::{Outcome, Progress, Seconds, train, train_prepared};
+pub use train_params::{HeldOutUse, TrainParams, TrainValidParams};
 pub use tuned::Tuned;
+pub use validation::Validation;
 pub use vectors::{Part, Vectors};

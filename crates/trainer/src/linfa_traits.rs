@@ -10,9 +10,9 @@ use ndarray::{Array1, ArrayBase, Axis, Data, Ix2};
 
 use crate::Error;
 use crate::classifier::Model;
-use crate::params::TrainValidParams;
 use crate::samples::Samples;
 use crate::train::train;
+use crate::train_params::TrainValidParams;
 
 impl<D, T> Fit<ArrayBase<D, Ix2>, T, Error> for TrainValidParams
 where
@@ -71,7 +71,9 @@ impl<D: Data<Elem = f32>> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for M
 mod tests {
     use super::*;
     use crate::engine::tests::clusters;
-    use crate::params::{HeadKind, TrainParams, Validation};
+    use crate::params::HeadKind;
+    use crate::train_params::TrainParams;
+    use crate::validation::Validation;
     use linfa::traits::Predict;
     use linfa::{Dataset, ParamGuard};
     use ndarray::Array1;

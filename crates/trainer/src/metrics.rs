@@ -4,6 +4,7 @@ use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::ProbabilityScores;
+use crate::criterion::Metric;
 use crate::interval::{Estimate, mean_of_proportions, wilson};
 
 /// How good predictions are; everything with the number of rows it rests on.
@@ -24,6 +25,10 @@ pub struct Metrics {
     /// Brier score over all classes, 0 to 2, for heads with probabilities.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub brier: Option<f64>,
+    /// Area under the ROC curve, over several classes the mean of each against the rest, where one model scored all rows
+    /// and some class is neither absent nor alone; see [`crate::Metric::Auc`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub auc: Option<f64>,
     /// One entry per class, in the order of the head.
     pub per_class: Vec<ClassMetrics>,
     /// `confusion[t][p]`: rows of class `t` predicted as class `p`.
@@ -90,6 +95,7 @@ impl Metrics {
                 .map(|losses| losses.iter().sum::<f64>() / losses.len() as f64),
             expected_calibration_error: None,
             brier: None,
+            auc: None,
             per_class,
             confusion,
         }
@@ -101,6 +107,18 @@ impl Metrics {
             expected_calibration_error: scores.map(|scores| scores.expected_calibration_error),
             brier: scores.map(|scores| scores.brier),
             ..self
+        }
+    }
+}
+
+impl Metrics {
+    /// The value of one metric, where it is known.
+    pub fn get(&self, metric: Metric) -> Option<f64> {
+        match metric {
+            Metric::Accuracy => Some(self.accuracy.value),
+            Metric::Balanced => Some(self.balanced_accuracy.value),
+            Metric::LogLoss => self.log_loss,
+            Metric::Auc => self.auc,
         }
     }
 }

@@ -3,13 +3,15 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
 use crate::metrics::{argmax_rows, softmax_rows};
+use crate::normalize::Normalize;
 use crate::params::HeadKind;
 use crate::{Error, samples};
 
 /// Rows turned to f64 at once when scoring: a constant, so that scores do not depend on how many rows come together.
 const ROW_BLOCK: usize = 256;
 
-/// Scores `W x + b`, one per class; the largest wins. Acts on raw features, whatever scaling the training used.
+/// Scores `W x + b`, one per class; the largest wins. Acts on raw features, whatever scaling the training used: where rows are
+/// normalised, the model does it.
 ///
 /// Two classes are stored as two rows as well: (−w/2, w/2) for logistic heads, whose softmax then is exactly the binary logistic
 /// model (and for nearest means), and (−w, w) for others. Weights are f64: with features far from 0 the bias cancels most of `W x`, and f32 weights would lose
@@ -21,6 +23,7 @@ pub struct LinearModel {
     weights: Array2<f64>,
     bias: Array1<f64>,
     c: f64,
+    normalize: Normalize,
 }
 
 impl LinearModel {
@@ -50,7 +53,12 @@ impl LinearModel {
         if !(c.is_finite() && c > 0.0) {
             return Err(format!("c: {c} is not a positive number"));
         }
-        Ok(Self { kind, classes, weights, bias, c })
+        Ok(Self { kind, classes, weights, bias, c, normalize: Normalize::None })
+    }
+
+    /// The same weights and biases on rows that are normalised first.
+    pub fn on_rows(self, normalize: Normalize) -> Self {
+        Self { normalize, ..self }
     }
 
     /// The model whose outputs (one for two classes, else one per class) have these weights.
@@ -91,6 +99,11 @@ impl LinearModel {
         self.c
     }
 
+    /// What is done to each row of features before the weights meet it.
+    pub fn normalize(&self) -> Normalize {
+        self.normalize
+    }
+
     /// Number of features it expects.
     pub fn width(&self) -> usize {
         self.weights.ncols()
@@ -108,7 +121,7 @@ impl LinearModel {
         let mut scores = Array2::zeros((features.nrows(), self.classes.len()));
         for (index, block) in features.axis_chunks_iter(Axis(0), ROW_BLOCK).enumerate() {
             let start = index * ROW_BLOCK;
-            let part = block.mapv(f64::from).dot(&self.weights.t()) + &self.bias;
+            let part = self.normalize.widen(block).dot(&self.weights.t()) + &self.bias;
             scores.slice_mut(s![start..start + block.nrows(), ..]).assign(&part);
         }
         Ok(scores)
@@ -203,6 +216,17 @@ mod tests {
             let (weights, scores) = model.collapse(&model.decision(x.view()).unwrap());
             assert_eq!((weights, scores), (array![[1.0, -2.0]], array![[score]]));
         }
+    }
+
+    #[test]
+    fn a_row_is_normalised_by_the_model() {
+        let weights = array![[1.0, -2.0], [0.5, 4.0]];
+        let plain = LinearModel::new(HeadKind::Logistic, two(), weights, array![0.5, -1.0], 1.0).unwrap();
+        let model = plain.clone().on_rows(Normalize::L2);
+        let scores = model.decision(array![[3.0f32, -4.0], [0.0, 0.0]].view()).unwrap();
+        let by_hand = array![[0.6 + 1.6 + 0.5, 0.3 - 3.2 - 1.0], [0.5, -1.0]];
+        assert!((scores - by_hand).iter().all(|off| off.abs() < 1e-15));
+        assert_ne!(model, plain);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use crate::calibration::{
 };
 use crate::classifier::{Verdicts, own_probabilities};
 use crate::metrics::Metrics;
-use crate::params::{HeadParams, HeldOutUse, no_held_out_rows};
+use crate::params::HeadParams;
 use crate::prepared::{HeldOut, Prepared};
+use crate::train_params::{HeldOutUse, no_held_out_rows};
 
 /// What was said of every held-out row by a model that had not seen it.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,10 +1,8 @@
-//! Hyper-parameters: [`TrainParams`] as asked for, [`TrainValidParams`] once checked, in linfa's manner.
+//! What is fitted: kinds of heads, their losses, and what else decides the optimum but C and the data.
 
-use linfa::ParamGuard;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::calibration::{CalibrationChoice, CalibrationMethod};
 use crate::neighbors::KnnMetric;
 
 /// What kind of classifier the head is.
@@ -282,259 +280,19 @@ impl Loss {
     }
 }
 
-/// On which rows the candidates for C are compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Validation {
-    /// Stratified k-fold cross-validation over groups; the head is refitted on all rows.
-    KFold(usize),
-    /// A fixed split: these rows (indices into the samples) validate, all others train. The head is fitted on the training rows
-    /// alone, so that the validation score belongs to the very head that is saved.
-    Holdout(Vec<usize>),
-    /// No validation, for one value of C.
-    None,
-}
-
-/// What to train, unchecked. `check()` turns it into [`TrainValidParams`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrainParams(TrainValidParams);
-
-/// What to train, known to be sensible.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrainValidParams {
-    head: HeadParams,
-    cs: Vec<f64>,
-    validation: Validation,
-    standardize: bool,
-    seed: u64,
-    held_out: HeldOutUse,
-}
-
-/// What the scores of held-out rows are for; without a use they are not made, for they take another fit on each fold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct HeldOutUse {
-    /// The map to probabilities that is fitted to them.
-    pub calibration: CalibrationChoice,
-    /// Whether they are handed out, row by row, for reports.
-    pub keep: bool,
-}
-
-impl TrainParams {
-    /// C = 1 (which is to be left as it is for heads that have none), five folds, seed 0, features as they are. A [`HeadKind`] will do for the head.
-    pub fn new(head: impl Into<HeadParams>) -> Self {
-        Self(TrainValidParams {
-            head: head.into(),
-            cs: vec![1.0],
-            validation: Validation::KFold(5),
-            standardize: false,
-            seed: 0,
-            held_out: HeldOutUse::default(),
-        })
-    }
-
-    /// Candidates for C, scikit-learn's inverse regularisation: the objective is `C · Σ loss + ½‖W‖²`.
-    /// Sorted here and freed of repetitions, so that reports read upwards.
-    pub fn cs(mut self, cs: impl Into<Vec<f64>>) -> Self {
-        self.0.cs = cs.into();
-        self.0.cs.sort_by(f64::total_cmp);
-        self.0.cs.dedup();
-        self
-    }
-
-    /// Candidates for the number of neighbours, for heads of kind [`HeadKind::Knn`], in place of C.
-    pub fn neighbors(self, neighbors: impl IntoIterator<Item = usize>) -> Self {
-        self.cs(neighbors.into_iter().map(|k| k as f64).collect::<Vec<_>>())
-    }
-
-    /// How the candidates are compared.
-    pub fn validation(mut self, validation: Validation) -> Self {
-        self.0.validation = validation;
-        self
-    }
-
-    /// Whether each feature is brought to mean 0 and standard deviation 1 first, with the statistics of the training part of each
-    /// fold alone. The head still acts on raw features.
-    pub fn standardize(mut self, standardize: bool) -> Self {
-        self.0.standardize = standardize;
-        self
-    }
-
-    /// Seed of the folds.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.0.seed = seed;
-        self
-    }
-
-    /// The map to probabilities that is fitted to the scores of held-out rows.
-    pub fn calibration(mut self, calibration: CalibrationChoice) -> Self {
-        self.0.held_out.calibration = calibration;
-        self
-    }
-
-    /// Whether the scores of held-out rows, if there are any, are handed out with the outcome.
-    pub fn keep_held_out(mut self, keep: bool) -> Self {
-        self.0.held_out.keep = keep;
-        self
-    }
-}
-
-impl TrainValidParams {
-    /// What is fitted.
-    pub fn head(&self) -> &HeadParams {
-        &self.head
-    }
-
-    /// Candidates for C, ascending, each once.
-    pub fn cs(&self) -> &[f64] {
-        &self.cs
-    }
-
-    /// How the candidates are compared.
-    pub fn validation(&self) -> &Validation {
-        &self.validation
-    }
-
-    /// Whether features are standardised.
-    pub fn standardize(&self) -> bool {
-        self.standardize
-    }
-
-    /// Seed of the folds.
-    pub fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    /// What the scores of held-out rows are for.
-    pub fn held_out(&self) -> &HeldOutUse {
-        &self.held_out
-    }
-}
-
-/// Refuses values of C that are not positive and finite, and an empty list.
-pub(crate) fn check_cs(cs: &[f64]) -> Result<(), Error> {
-    let wrong = |value: String| Error::Parameter { name: "C", value, wanted: "give positive, finite numbers" };
-    if cs.is_empty() {
-        return Err(wrong("an empty list".into()));
-    }
-    match cs.iter().find(|c| !(c.is_finite() && **c > 0.0)) {
-        Some(c) => Err(wrong(c.to_string())),
-        None => Ok(()),
-    }
-}
-
-impl TrainValidParams {
-    fn verify(&self) -> Result<(), Error> {
-        check_grid(self.head.kind, &self.cs)?;
-        check_validation(&self.validation)?;
-        if self.validation == Validation::None && self.cs.len() > 1 {
-            let (name, of) = if self.head.kind == HeadKind::Knn { ("--neighbors", "k") } else { ("--c-grid", "C") };
-            return Err(Error::Parameter {
-                name,
-                value: format!("{} values of {of} without validation", self.cs.len()),
-                wanted: "choosing among several needs --cv or --split",
-            });
-        }
-        if let (Validation::None, Some(method)) = (&self.validation, self.held_out.calibration.method(self.head.kind)) {
-            return Err(no_held_out_rows(method));
-        }
-        self.head.verify()
-    }
-}
-
-/// Refuses points of a grid that make no sense for a kind of head.
-pub(crate) fn check_grid(kind: HeadKind, cs: &[f64]) -> Result<(), Error> {
-    match kind {
-        HeadKind::Knn => check_neighbors(cs),
-        HeadKind::Ncm if cs != [1.0] => Err(no_c(cs)),
-        _ => check_cs(cs),
-    }
-}
-
-/// Refuses numbers of neighbours that are not whole and positive, and an empty list.
-fn check_neighbors(neighbors: &[f64]) -> Result<(), Error> {
-    let wrong = |value: String| Error::Parameter {
-        name: "--neighbors",
-        value,
-        wanted: "give whole numbers from 1, e.g. 1,3,5,11,21",
-    };
-    if neighbors.is_empty() {
-        return Err(wrong("an empty list".into()));
-    }
-    match neighbors.iter().find(|k| !(k.fract() == 0.0 && (1.0..1e9).contains(*k))) {
-        Some(k) => Err(wrong(k.to_string())),
-        None => Ok(()),
-    }
-}
-
-/// What is wrong with choosing among values of C for a head without.
-fn no_c(cs: &[f64]) -> Error {
-    let value = format!("{cs:?}");
-    Error::Parameter { name: "C", value, wanted: "nearest class means (ncm) have no C; leave it out" }
-}
-
-/// Why a head cannot be calibrated without validation.
-pub(crate) fn no_held_out_rows(method: CalibrationMethod) -> Error {
-    Error::Parameter {
-        name: "--calibrate",
-        value: format!("{} without validation", method.name()),
-        wanted: "probabilities are fitted to rows that were held out; use --cv or --split",
-    }
-}
-
-/// Refuses fewer than two folds: there would be nothing to train on while one of them is held out.
-pub(crate) fn check_validation(validation: &Validation) -> Result<(), Error> {
-    match validation {
-        Validation::KFold(folds) if *folds < 2 => {
-            Err(Error::Parameter { name: "--cv", value: folds.to_string(), wanted: "use at least 2 folds" })
-        }
-        _ => Ok(()),
-    }
-}
-
-impl ParamGuard for TrainParams {
-    type Checked = TrainValidParams;
-    type Error = Error;
-
-    fn check_ref(&self) -> Result<&TrainValidParams, Error> {
-        self.0.verify()?;
-        Ok(&self.0)
-    }
-
-    fn check(self) -> Result<TrainValidParams, Error> {
-        self.0.verify()?;
-        Ok(self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn candidates_are_sorted_and_unique() {
-        let params = TrainParams::new(HeadKind::Svm).cs([1.0, 0.1, 1.0]).check().unwrap();
-        assert_eq!(params.cs(), [0.1, 1.0]);
-    }
-
-    #[test]
     fn nonsense_is_refused_by_name() {
-        let message = |params: TrainParams| params.check().unwrap_err().to_string();
-        let logistic = TrainParams::new(HeadKind::Logistic);
-        assert!(message(logistic.clone().cs([0.0])).contains("C is 0"));
-        assert!(message(logistic.clone().cs([f64::NAN])).contains("NaN"));
-        assert!(message(logistic.clone().cs([])).contains("empty"));
-        assert!(message(logistic.clone().validation(Validation::KFold(1))).contains("--cv is 1"));
-        assert!(message(logistic.clone().cs([1.0, 2.0]).validation(Validation::None)).contains("--cv or --split"));
         let mut head = HeadParams::new(HeadKind::Logistic);
-        assert!(message(TrainParams::new(HeadParams { tolerance: 0.0, ..head })).contains("--tol is 0"));
+        let message = |head: HeadParams| head.check().unwrap_err().to_string();
+        assert!(message(HeadParams { tolerance: 0.0, ..head }).contains("--tol is 0"));
         head.class_weight = ClassWeight::Balanced;
         assert!(head.check().is_ok());
         head.engine = EngineChoice::Linfa;
-        assert!(message(TrainParams::new(head)).contains("linfa-logistic"));
-        let calibrated = logistic.clone().calibration(CalibrationChoice::Auto);
-        assert!(calibrated.clone().check().is_ok());
-        let message = message(calibrated.validation(Validation::None));
-        assert!(message.contains("--calibrate is temperature without validation"), "{message}");
-        assert!("beta".parse::<CalibrationChoice>().unwrap_err().to_string().contains("platt, isotonic"));
+        assert!(message(head).contains("linfa-logistic"));
         assert!("forest".parse::<HeadKind>().unwrap_err().to_string().contains("logistic, svm, ridge, ncm or knn"));
         assert!("fast".parse::<EngineChoice>().unwrap_err().to_string().contains("default or linfa"));
     }

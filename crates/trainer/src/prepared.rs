@@ -14,15 +14,20 @@ use rayon::prelude::*;
 
 use crate::Error;
 use crate::classifier::Model;
+use crate::criterion::Metric;
 use crate::engine::{Gram, Problem, Solution, engine, wants_inner_products};
 use crate::folds::stratified_folds;
-use crate::metrics::{Metrics, argmax_rows, log_losses};
+use crate::metrics::{Metrics, argmax_rows};
 use crate::model::{LinearModel, expand};
-use crate::params::{HeadKind, HeadParams, Loss, Validation, check_grid, check_validation};
+use crate::normalize::Scaling;
+use crate::params::{HeadKind, HeadParams, Loss};
 use crate::reduction::Design;
 use crate::samples::Samples;
-use crate::selection::{CrossValidation, FoldScore, Scheme};
+use crate::search::{Search, check_grid};
+use crate::selection::{CrossValidation, FoldScore, Scheme, Setting, Tried};
+use crate::splits::{Split, holdout};
 use crate::tuned::Tuned;
+use crate::validation::Validation;
 
 /// What a fit reports beside the model.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -51,12 +56,6 @@ pub struct Fitted {
     pub report: FitReport,
 }
 
-/// Rows (indices into the samples) that train and that validate.
-struct Split {
-    train: Vec<usize>,
-    test: Vec<usize>,
-}
-
 /// A training set in solver coordinates, ready for [`Self::cross_validate`] and [`Self::fit`] of any head.
 ///
 /// Without standardisation one reduction serves every fold: the bias is free, so centring with all training rows instead of a
@@ -65,8 +64,12 @@ struct Split {
 pub struct Prepared<'a> {
     samples: Samples<'a>,
     scheme: Scheme,
+    repeats: usize,
     seed: u64,
-    standardize: bool,
+    scaling: Scaling,
+    /// The rows as they are trained on, where that is not as the samples hold them.
+    normalized: Option<Array2<f32>>,
+    /// Fold after fold, repeat after repeat.
     splits: Vec<Split>,
     train: Vec<usize>,
     full: Design,
@@ -100,26 +103,34 @@ impl FoldData<'_> {
 }
 
 impl<'a> Prepared<'a> {
-    /// Checks the samples, draws the folds and reduces the training rows.
+    /// Checks the samples, draws the folds, scales the features (`true`: standardises them) and reduces the training rows.
     ///
     /// # Errors
     /// Anything wrong with the samples; fewer than two folds; a class too small for the folds; a fixed split with a row out of range or twice, or without
     /// training or validation rows; a class missing from a training part.
-    pub fn new(samples: Samples<'a>, validation: &Validation, standardize: bool, seed: u64) -> Result<Self, Error> {
+    pub fn new(
+        samples: Samples<'a>,
+        validation: &Validation,
+        scaling: impl Into<Scaling>,
+        seed: u64,
+    ) -> Result<Self, Error> {
         let started = Instant::now();
-        check_validation(validation)?;
+        let scaling = scaling.into();
+        validation.verify()?;
         samples.check()?;
         let all: Vec<usize> = (0..samples.len()).collect();
+        let repeats = validation.repeats();
         let (scheme, train, splits) = match validation {
             Validation::None => (Scheme::None, all, Vec::new()),
-            Validation::KFold(folds) => {
+            Validation::KFold(folds) | Validation::Repeated { folds, .. } => {
                 samples.check_classes(&all, "")?;
-                let fold_of = stratified_folds(samples.labels, samples.groups, samples.classes, *folds, seed)?;
-                let splits = (0..*folds).map(|fold| Split {
-                    train: all.iter().copied().filter(|&row| fold_of[row] != fold).collect(),
-                    test: all.iter().copied().filter(|&row| fold_of[row] == fold && samples.is_scored(row)).collect(),
-                });
-                (Scheme::KFold, all.clone(), splits.collect())
+                let mut splits = Vec::new();
+                for repeat in 0..repeats {
+                    let seed = seed.wrapping_add(repeat as u64);
+                    let fold_of = stratified_folds(samples.labels, samples.groups, samples.classes, *folds, seed)?;
+                    splits.extend((0..*folds).map(|fold| Split::of(&samples, &fold_of, fold)));
+                }
+                (Scheme::KFold, all, splits)
             }
             Validation::Holdout(rows) => {
                 let split = holdout(&samples, rows)?;
@@ -127,15 +138,18 @@ impl<'a> Prepared<'a> {
             }
         };
         samples.check_classes(&train, "")?;
+        let folds = splits.len() / repeats;
         for (fold, split) in splits.iter().enumerate() {
-            samples.check_classes(&split.train, &format!(" when fold {} is held out", fold + 1))?;
+            samples.check_classes(&split.train, &format!(" when fold {} is held out", fold % folds + 1))?;
             if split.test.is_empty() {
-                return Err(Error::Split(format!("fold {} has no row to score", fold + 1)));
+                return Err(Error::Split(format!("fold {} has no row to score", fold % folds + 1)));
             }
         }
 
         let held_out = if scheme == Scheme::Holdout { &splits[0].test[..] } else { &[] };
-        let full = Design::build(samples.features, &train, held_out, standardize, false)?;
+        let normalized = scaling.normalize.rows(samples.features);
+        let features = either(&normalized, samples.features.reborrow());
+        let full = Design::build(features, &train, held_out, scaling.standardize, false)?;
         if !full.varies() {
             return Err(Error::ConstantFeatures { rows: train.len() });
         }
@@ -144,8 +158,10 @@ impl<'a> Prepared<'a> {
         Ok(Self {
             samples,
             scheme,
+            repeats,
             seed,
-            standardize,
+            scaling,
+            normalized,
             splits,
             train,
             full,
@@ -170,7 +186,7 @@ impl<'a> Prepared<'a> {
             self.full.rotate()?;
         }
         let (rows, columns) = self.full.train.dim();
-        let shares = self.scheme == Scheme::KFold && !self.standardize;
+        let shares = self.scheme == Scheme::KFold && !self.scaling.standardize;
         if shares && heads.iter().any(|head| wants_inner_products(head, rows, columns)) {
             self.inner = Some(Gram::new(self.full.train.view()));
         }
@@ -195,7 +211,12 @@ impl<'a> Prepared<'a> {
 
     /// Whether features are standardised.
     pub fn standardize(&self) -> bool {
-        self.standardize
+        self.scaling.standardize
+    }
+
+    /// The rows in the form that solver coordinates are made of.
+    fn features(&self) -> ArrayView2<'_, f32> {
+        either(&self.normalized, self.samples.features.reborrow())
     }
 
     /// Class names, in the order of the labels.
@@ -220,40 +241,63 @@ impl<'a> Prepared<'a> {
         self.full.is_reduced()
     }
 
-    /// Folds of the cross-validation; 1 for a fixed split, 0 without validation.
+    /// Folds of the cross-validation, of each repeat; 1 for a fixed split, 0 without validation.
     pub fn folds(&self) -> usize {
-        self.splits.len()
+        self.splits.len() / self.repeats
     }
 
-    /// Scores every C on every fold, in parallel. `done` is called after each fit.
+    /// How often the cross-validation is done, each time with folds of its own.
+    pub fn repeats(&self) -> usize {
+        self.repeats
+    }
+
+    /// Scores every C on every fold, in parallel, and then those around the best, round after round. `done` is called after each
+    /// fit.
     ///
-    /// The values of C are reported in the order given; the best is the one of the highest mean accuracy, the smallest of equals.
+    /// The best C is the one with the best mean of the metric, the smallest of equals.
     ///
     /// # Errors
-    /// Parameters that make no sense, [`Error::Split`] if there are no folds, and the solvers' own.
+    /// Parameters that make no sense, [`Error::Split`] if there are no folds, [`Error::UndefinedMetric`], and the solvers' own.
     pub fn cross_validate(
         &self,
         head: &HeadParams,
-        cs: &[f64],
+        search: &Search,
         done: &(dyn Fn() + Sync),
     ) -> Result<CrossValidation, Error> {
-        check_grid(head.kind, cs)?;
+        search.verify(head.kind)?;
         head.verify()?;
         if self.splits.is_empty() {
             return Err(Error::Split("cross-validation needs folds or validation rows".into()));
         }
         let started = Instant::now();
-        let folds = 0..self.splits.len();
-        let scores: Vec<Vec<FoldScore>> = if head.kind == HeadKind::Knn {
-            // Each search is parallel itself, and holds a copy of its fold's vectors.
-            folds.map(|fold| self.score_votes(fold, head, cs, done)).collect::<Result<_, _>>()?
-        } else {
-            folds.into_par_iter().map(|fold| self.score_fold(fold, head, cs, done)).collect::<Result<_, _>>()?
-        };
-        let truth: Vec<usize> =
-            self.splits.iter().flat_map(|split| split.test.iter().map(|&row| self.samples.labels[row])).collect();
-        let seconds = started.elapsed().as_secs_f64();
-        Ok(CrossValidation::new(head.kind, self.scheme, self.seed, self.samples.classes, cs, &scores, &truth, seconds))
+        let metric = search.compared_by();
+        let truth: Vec<Vec<usize>> = self.splits.iter().map(|split| self.labels(&split.test)).collect();
+        let mut tried = Tried::new(Setting {
+            scheme: self.scheme,
+            repeats: self.repeats,
+            seed: self.seed,
+            kind: head.kind,
+            metric,
+            classes: self.samples.classes,
+            truth: &truth,
+        })?;
+        let mut cs = search.cs().to_vec();
+        for round in 0..=search.rounds() {
+            let folds = 0..self.splits.len();
+            let scores = if head.kind == HeadKind::Knn {
+                // Each search is parallel itself, and holds a copy of its fold's vectors.
+                folds.map(|fold| self.score_votes(fold, head, &cs, metric, done)).collect::<Result<_, _>>()?
+            } else {
+                let scores = folds.into_par_iter().map(|fold| self.score_fold(fold, head, &cs, metric, done));
+                scores.collect::<Result<_, _>>()?
+            };
+            tried.add(round, &cs, scores);
+            cs = tried.around_best();
+            if cs.is_empty() {
+                break;
+            }
+        }
+        Ok(tried.finish(started.elapsed().as_secs_f64()))
     }
 
     /// Fits a head on all training rows.
@@ -275,9 +319,10 @@ impl<'a> Prepared<'a> {
         problem.inner = self.inner.as_ref().map(|inner| (inner, &all[..]));
         let solution = engine.fit(&problem, self.full.solver_c(c))?;
         let objective = outer_objective(head, &self.full, &solution);
-        let (weights, bias) = self.full.to_raw(self.samples.features, &solution.weights, &solution.bias);
+        let (weights, bias) = self.full.to_raw(self.features(), &solution.weights, &solution.bias);
         let model = LinearModel::from_outputs(head.kind, self.samples.classes, weights, bias, c)
-            .map_err(|reason| Error::Solver { engine: engine.name(), c, reason })?;
+            .map_err(|reason| Error::Solver { engine: engine.name(), c, reason })?
+            .on_rows(self.scaling.normalize);
         if !solution.certificate.converged {
             tracing::warn!(
                 c,
@@ -337,7 +382,7 @@ impl<'a> Prepared<'a> {
         if self.scheme == Scheme::Holdout {
             return Ok(FoldData::Kept(&self.full));
         }
-        if !self.standardize {
+        if !self.scaling.standardize {
             // All rows train, so rows of the samples are rows of the design.
             let select = |rows: &[usize]| self.full.train.select(Axis(0), rows);
             return Ok(FoldData::Selected {
@@ -349,12 +394,21 @@ impl<'a> Prepared<'a> {
         if let Some(design) = self.fold_designs[fold].get() {
             return Ok(FoldData::Kept(design));
         }
-        let design = Design::build(self.samples.features, &split.train, &split.test, true, self.rotate)?;
-        if design.is_reduced() {
+        let design = Design::build(self.features(), &split.train, &split.test, true, self.rotate)?;
+        if self.keeps(&design) {
             Ok(FoldData::Kept(self.fold_designs[fold].get_or_init(|| design)))
         } else {
             Ok(FoldData::Fresh(Box::new(design)))
         }
+    }
+
+    /// Whether a fold's design is kept for other heads and for further values of C. With no more rows than features it is small
+    /// and dear, so those of a single cross-validation are kept in any case, all others as far as they fit together.
+    fn keeps(&self, design: &Design) -> bool {
+        /// 2 GiB.
+        const MOST_BYTES: usize = 1 << 31;
+        let numbers = design.train.len() * if design.is_reduced() { 2 } else { 1 } + design.test.len();
+        (design.is_reduced() && self.repeats == 1) || numbers * size_of::<f64>() * self.splits.len() <= MOST_BYTES
     }
 
     fn score_fold(
@@ -362,6 +416,7 @@ impl<'a> Prepared<'a> {
         fold: usize,
         head: &HeadParams,
         cs: &[f64],
+        metric: Metric,
         done: &(dyn Fn() + Sync),
     ) -> Result<Vec<FoldScore>, Error> {
         let data = self.fold_data(fold)?;
@@ -374,20 +429,24 @@ impl<'a> Prepared<'a> {
         let solutions = engine(head).fit_path(&problem, &inner, done)?;
         let score = |solution: Solution| {
             let scores = expand(head.kind, &scores(test, &solution.weights, &solution.bias));
-            FoldScore {
-                objective: outer_objective(head, design, &solution),
-                log_losses: head.kind.is_probabilistic().then(|| log_losses(scores.view(), &test_labels)),
-                predicted: argmax_rows(scores.view()),
-                certificate: solution.certificate,
-                iterations: solution.iterations,
-            }
+            let (predicted, objective) = (argmax_rows(scores.view()), outer_objective(head, design, &solution));
+            let Solution { certificate, iterations, .. } = solution;
+            FoldScore::new(head.kind, metric, scores.view(), predicted, &test_labels).solved(
+                objective,
+                certificate,
+                iterations,
+            )
         };
         Ok(solutions.into_iter().map(score).collect())
     }
 }
 
-fn scores(features: ArrayView2<f64>, weights: &Array2<f64>, bias: &Array1<f64>) -> Array2<f64> {
-    features.dot(&weights.t()) + bias
+/// The rows that were made of others, or where none were made, the others.
+fn either<'r>(made: &'r Option<Array2<f32>>, others: ArrayView2<'r, f32>) -> ArrayView2<'r, f32> {
+    match made {
+        Some(rows) => rows.view(),
+        None => others,
+    }
 }
 
 /// The objective of a solution in terms of the features' own coordinates, for heads that have one.
@@ -395,32 +454,8 @@ fn outer_objective(head: &HeadParams, design: &Design, solution: &Solution) -> O
     head.kind.has_c().then(|| design.outer_objective(solution.objective))
 }
 
-/// The fixed split that validates the given rows.
-fn holdout(samples: &Samples, rows: &[usize]) -> Result<Split, Error> {
-    let mut held_out = vec![false; samples.len()];
-    for &row in rows {
-        match held_out.get_mut(row) {
-            None => return Err(Error::Split(format!("validation row {row} of {} rows", samples.len()))),
-            Some(true) => return Err(Error::Split(format!("validation row {row} is listed twice"))),
-            Some(seen) => *seen = true,
-        }
-    }
-    if rows.is_empty() {
-        return Err(Error::Split("there are no validation rows".into()));
-    }
-    let train: Vec<usize> = (0..samples.len()).filter(|&row| !held_out[row]).collect();
-    if train.is_empty() {
-        return Err(Error::Split("there are no training rows".into()));
-    }
-    let groups: std::collections::HashSet<usize> = train.iter().map(|&row| samples.groups[row]).collect();
-    if let Some(&row) = rows.iter().find(|&&row| groups.contains(&samples.groups[row])) {
-        return Err(Error::Split(format!(
-            "row {row} validates, but another row of its group {} trains; keep all views of an image in one part",
-            samples.groups[row]
-        )));
-    }
-    let test = rows.iter().copied().filter(|&row| samples.is_scored(row)).collect();
-    Ok(Split { train, test })
+fn scores(features: ArrayView2<f64>, weights: &Array2<f64>, bias: &Array1<f64>) -> Array2<f64> {
+    features.dot(&weights.t()) + bias
 }
 
 /// Counts fits from many threads for a progress display.

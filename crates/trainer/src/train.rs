@@ -7,18 +7,21 @@ use crate::classifier::Model;
 use crate::engine::engine;
 use crate::head::{Head, Source, TrainingSummary};
 use crate::metrics::Metrics;
+use crate::nested::{NestedValidation, OuterFolds};
 use crate::out_of_fold::{HeldOutVerdicts, OutOfFold};
-use crate::params::{HeadKind, HeadParams, HeldOutUse, TrainValidParams, check_grid};
+use crate::params::{HeadKind, HeadParams};
 use crate::prepared::{Counter, FitReport, Prepared};
 use crate::samples::Samples;
+use crate::search::Search;
 use crate::selection::CrossValidation;
+use crate::train_params::{HeldOutUse, TrainValidParams};
 
 /// Where a training is, for progress displays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// Folds and reduction.
     Preparing,
-    /// `done` of `total` fits of the grid.
+    /// `done` of `total` fits that compare values of C.
     Grid {
         /// Fits done.
         done: usize,
@@ -27,6 +30,13 @@ pub enum Progress {
     },
     /// The final fit.
     Refit,
+    /// `done` of `total` fits of the nested cross-validation.
+    Nested {
+        /// Fits done.
+        done: usize,
+        /// Fits in all.
+        total: usize,
+    },
 }
 
 /// Seconds of each part.
@@ -56,6 +66,9 @@ pub struct Outcome {
     /// What was said of every held-out row, if that was asked for and there are any.
     #[serde(skip)]
     pub held_out: Option<HeldOutVerdicts>,
+    /// The same selection on rows that had no part in it, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nested: Option<NestedValidation>,
     /// The final fit on all training rows.
     pub refit: FitReport,
     /// Scores on the training rows themselves: says how far the model can fit, not how good it is.
@@ -73,19 +86,34 @@ impl Outcome {
     }
 }
 
-/// Trains a head: picks C by the validation asked for, then fits all training rows.
+/// Trains a head: picks C by the validation asked for, then fits all training rows. Nested cross-validation comes last and
+/// changes nothing of the head.
 ///
 /// # Errors
-/// See [`Prepared::new`], [`Prepared::cross_validate`] and [`Prepared::fit`].
+/// See [`Prepared::new`], [`Prepared::cross_validate`] and [`Prepared::fit`]; [`Error::OuterFold`].
 pub fn train(
     samples: Samples,
     params: &TrainValidParams,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, Error> {
     progress(Progress::Preparing);
-    let prepared = Prepared::new(samples, params.validation(), params.standardize(), params.seed())?
+    // Folds that cannot be drawn are found before anything is trained.
+    let outer = params.nested().map(|folds| OuterFolds::draw(&samples, params, folds)).transpose()?;
+    let prepared = Prepared::new(samples, params.validation(), params.scaling(), params.seed())?
         .for_heads(std::slice::from_ref(params.head()))?;
-    train_with(&prepared, params.head(), params.cs(), params.held_out(), progress)
+    let mut outcome = train_with(&prepared, params.head(), params.search(), params.held_out(), progress)?;
+    drop(prepared);
+    if let Some(outer) = outer {
+        let report = |done, total| progress(Progress::Nested { done, total });
+        let validation = params.validation();
+        let fits = params.search().most() * validation.folds() * validation.repeats() * outer.len();
+        let counter = Counter::new(fits, &report);
+        let nested = outer.validate(&samples, params, &|| counter.step())?;
+        outcome.warnings.extend(nested.warnings.iter().map(|warning| format!("nested cross-validation: {warning}")));
+        outcome.training.nested_accuracy = Some(nested.metrics.accuracy.clone());
+        outcome.nested = Some(nested);
+    }
+    Ok(outcome)
 }
 
 /// [`train()`] on samples made ready before, for several heads on one layer.
@@ -95,26 +123,27 @@ pub fn train(
 pub fn train_prepared(
     prepared: &Prepared,
     head: &HeadParams,
-    cs: &[f64],
+    search: &Search,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, Error> {
-    train_with(prepared, head, cs, &HeldOutUse::default(), progress)
+    train_with(prepared, head, search, &HeldOutUse::default(), progress)
 }
 
 fn train_with(
     prepared: &Prepared,
     head: &HeadParams,
-    cs: &[f64],
+    search: &Search,
     held_out: &HeldOutUse,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, Error> {
-    check_grid(head.kind, cs)?;
+    search.verify(head.kind)?;
+    let cs = search.cs();
     let report = |done, total| progress(Progress::Grid { done, total });
-    let counter = Counter::new(cs.len() * prepared.folds(), &report);
+    let counter = Counter::new(search.most() * prepared.folds() * prepared.repeats(), &report);
     let selection = match (prepared.folds(), cs) {
         (0, [_]) => None,
         (0, _) => return Err(Error::Split(format!("{} values of C, but no rows to compare them on", cs.len()))),
-        _ => Some(prepared.cross_validate(head, cs, &|| counter.step())?),
+        _ => Some(prepared.cross_validate(head, search, &|| counter.step())?),
     };
     let c = selection.as_ref().map_or(cs[0], |selection| selection.best().tuned.value());
     progress(Progress::Refit);
@@ -145,9 +174,14 @@ fn train_with(
         seed: prepared.seed(),
         scheme: prepared.scheme(),
         folds: prepared.folds(),
-        cv_mean: selection.as_ref().map(|selection| selection.best().mean),
-        cv_standard_error: selection.as_ref().map(|selection| selection.best().standard_error),
+        repeats: prepared.repeats(),
+        cv_mean: selection.as_ref().map(|selection| selection.best().mean_accuracy),
+        cv_standard_error: selection.as_ref().map(|selection| selection.best().accuracy_standard_error),
+        metric: search.compared_by(),
+        cv_score: selection.as_ref().map(|selection| selection.best().mean_score),
+        cv_score_standard_error: selection.as_ref().map(|selection| selection.best().score_standard_error),
         cv_accuracy: selection.as_ref().map(|selection| selection.out_of_fold.accuracy.clone()),
+        nested_accuracy: None,
         objective: fitted.report.objective,
         certificate: fitted.report.certificate.clone(),
         calibration: out_of_fold.summary,
@@ -163,6 +197,7 @@ fn train_with(
         selection,
         calibrated_out_of_fold: out_of_fold.metrics,
         held_out: out_of_fold.verdicts,
+        nested: None,
         refit: fitted.report,
         training_metrics,
         seconds,

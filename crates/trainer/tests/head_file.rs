@@ -5,8 +5,8 @@ use std::path::Path;
 
 use headstart_cache::{Augmentation, FORMAT_VERSION, Preprocessing, Provenance, Resize, WeightsId};
 use headstart_trainer::{
-    CalibrationChoice, CalibrationMethod, Error, Head, HeadKind, ParamGuard, Samples, Source, TrainParams, Validation,
-    train,
+    CalibrationChoice, CalibrationMethod, Error, Head, HeadKind, Metric, Normalize, ParamGuard, Samples, Source,
+    TrainParams, Validation, train,
 };
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -107,6 +107,28 @@ fn a_head_can_be_read_by_any_safetensors_reader() {
 }
 
 #[test]
+fn only_what_an_older_reader_would_misread_is_of_a_newer_version() {
+    let plain = head(HeadKind::Logistic, 3, 5, 1);
+    let mut normalised = plain.clone();
+    normalised.model = normalised.model.linear().unwrap().clone().on_rows(Normalize::L2).into();
+    for (head, version) in [(&plain, 1), (&normalised, 2)] {
+        let bytes = with_text(head, |json| assert_eq!(json["format_version"], version));
+        assert_eq!(&Head::from_bytes(&bytes).unwrap(), head);
+    }
+    // As files were before there was a choice of metrics and of normalisation.
+    let older = with_text(&plain, |json| {
+        assert!(json.get("normalize").is_none());
+        let training = json["training"].as_object_mut().unwrap();
+        for field in ["metric", "cv_score", "cv_score_standard_error"] {
+            assert!(training.remove(field).is_some(), "{field}");
+        }
+    });
+    let older = Head::from_bytes(&older).unwrap();
+    assert_eq!((older.normalize(), older.training.metric), (Normalize::None, Metric::Accuracy));
+    assert_eq!(older.model, plain.model);
+}
+
+#[test]
 fn files_that_are_no_heads_say_so() {
     let folder = tempfile::tempdir().unwrap();
     let missing = Head::load(&folder.path().join("none.head")).unwrap_err();
@@ -131,6 +153,8 @@ fn every_field_is_checked() {
     assert!(text(&|json| json["format"] = "other".into()).contains("format: 'other'"));
     let newer = text(&|json| json["format_version"] = 3.into());
     assert!(newer.contains("format_version: 3") && newer.contains("reads 1 to 2"), "{newer}");
+    assert!(text(&|json| json["format_version"] = 0.into()).contains("format_version: 0"));
+    assert!(text(&|json| json["normalize"] = "l1".into()).contains("l1"));
     assert!(text(&|json| json["kind"] = "forest".into()).contains("forest"));
     assert!(
         text(&|json| json["classes"] = serde_json::json!(["a", "b"])).contains("weight: shape [3, 4] for 2 classes")

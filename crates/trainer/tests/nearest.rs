@@ -209,7 +209,11 @@ fn equal_scores_go_to_the_most_neighbours() {
     let params = TrainParams::new(HeadKind::Knn).neighbors([1, 3, 5]).check().unwrap();
     let outcome = train(samples, &params, &|_| ()).unwrap();
     assert_eq!(outcome.model.tuned(), Tuned::Neighbors(5));
-    assert!(outcome.warnings.iter().any(|warning| warning.contains("k = 5, is the largest")), "{:?}", outcome.warnings);
+    assert!(
+        outcome.warnings.iter().any(|warning| warning.contains("the best k, 5, is the largest")),
+        "{:?}",
+        outcome.warnings
+    );
 }
 
 #[test]

@@ -333,7 +333,7 @@ fn one_reduction_serves_two_heads() {
     for kind in KINDS {
         let params = TrainParams::new(kind).cs([0.01, 1.0]).standardize(true).seed(1).check().unwrap();
         let alone = train(samples, &params, &|_| ()).unwrap();
-        let shared = headstart_trainer::train_prepared(&prepared, params.head(), params.cs(), &|_| ()).unwrap();
+        let shared = headstart_trainer::train_prepared(&prepared, params.head(), params.search(), &|_| ()).unwrap();
         assert_eq!(alone.model, shared.model);
         assert_eq!(alone.training, shared.training);
     }

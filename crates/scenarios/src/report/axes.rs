@@ -89,6 +89,22 @@ pub fn shares(values: impl Iterator<Item = f64>) -> ((f64, f64), Vec<(f64, Strin
     ((low, high), ticks)
 }
 
+/// A range that holds all `values`, none of which is below 0, with room around them, and round numbers in it. `top`: the
+/// largest value there can be, if there is one.
+pub fn numbers(values: impl Iterator<Item = f64>, top: Option<f64>) -> ((f64, f64), Vec<(f64, String)>) {
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    let room = ((high - low) * 0.06).max(0.01 * high.abs()).max(1e-3);
+    // A dot at an end of the scale is to be seen whole.
+    let low = (low - room).max(-0.01);
+    let high = top.map_or(high + room, |top| (high + room).min(1.01 * top));
+    let mut step = 10f64.powf(((high - low) / 6.5).log10().floor());
+    step *= [1.0, 2.0, 5.0, 10.0].into_iter().find(|times| (high - low) / (step * times) <= 6.5).unwrap_or(10.0);
+    let decimals = (-step.log10().floor()).max(0.0) as usize;
+    let (first, last) = ((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64);
+    let ticks = (first..=last).map(|index| index as f64 * step).map(|value| (value, format!("{value:.decimals$}")));
+    ((low, high), ticks.collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,5 +118,22 @@ mod tests {
             assert!(ticks.iter().all(|(value, _)| (from..=to).contains(value)), "{ticks:?}");
         }
         assert_eq!(shares([0.0, 1.0].into_iter()).1[1], (0.2, "20".to_owned()));
+    }
+
+    #[test]
+    fn numbers_of_any_size_have_round_ticks() {
+        for (low, high, top) in
+            [(0.5, 1.0, Some(1.0)), (0.97, 0.9712, Some(1.0)), (0.0, 0.0, None), (0.3, 0.3, None), (0.2, 4300.0, None)]
+        {
+            let ((from, to), ticks) = numbers([low, high].into_iter(), top);
+            assert!(from < low && high < to, "{low} {high}: {from} {to}");
+            assert!((1..=7).contains(&ticks.len()), "{low} {high}: {ticks:?}");
+            assert!(ticks.iter().all(|(value, _)| (from..=to).contains(value)), "{ticks:?}");
+            let mut labels: Vec<&String> = ticks.iter().map(|(_, label)| label).collect();
+            labels.dedup();
+            assert_eq!(labels.len(), ticks.len(), "{ticks:?}");
+        }
+        let labels: Vec<String> = numbers([0.5, 1.0].into_iter(), Some(1.0)).1.into_iter().map(|tick| tick.1).collect();
+        assert_eq!(labels, ["0.5", "0.6", "0.7", "0.8", "0.9", "1.0"]);
     }
 }

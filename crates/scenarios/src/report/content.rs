@@ -2,7 +2,7 @@
 
 use super::{Subject, calibration::Calibrated, command::quoted, judged::Judged, reliability::Reliability};
 use headstart_cache::Provenance;
-use headstart_trainer::{Error, HeadKind, KnnMetric, Metrics, NeighborsModel, Outcome, Tuned};
+use headstart_trainer::{Error, HeadKind, KnnMetric, Metrics, NeighborsModel, Normalize, Outcome, Tuned};
 use serde::Serialize;
 
 /// The content of a report.
@@ -26,6 +26,8 @@ pub struct Content<'a> {
     /// What near means, to nearest neighbours.
     #[serde(rename = "knn_metric", skip_serializing_if = "Option::is_none")]
     pub metric: Option<KnnMetric>,
+    /// What the head does to each row of features first.
+    pub normalize: Normalize,
     pub classes: &'a [String],
     /// The split that chose C, where that was no cross-validation.
     pub chosen_on: Option<&'a str>,
@@ -65,6 +67,7 @@ impl<'a> Content<'a> {
             kind: model.kind(),
             tuned: model.tuned(),
             metric: model.neighbors().map(NeighborsModel::metric),
+            normalize: model.normalize(),
             classes: model.classes(),
             chosen_on: subject.chosen_on,
             test_rows: subject.test_rows,

@@ -1,11 +1,11 @@
-//! Accuracy against C: the folds' mean with its standard error, every fold as a dot, the chosen C marked.
+//! The metric against C: the folds' mean with its standard error, every fold as a dot, the chosen C marked.
 
 use super::{
-    axes::{Axes, shares},
+    axes::{Axes, numbers, shares},
     content::Content,
-    html::{chosen, count, escape, percent, short},
+    html::{capital, chosen, count, escape, percent, short},
 };
-use headstart_trainer::{CrossValidation, GridPoint, HeadKind, Measure, Tuned};
+use headstart_trainer::{CrossValidation, GridPoint, HeadKind, Measure, Metric, Tuned};
 
 /// The section on the choice of C; warnings are told even where there was no choice.
 pub fn section(content: &Content) -> String {
@@ -18,30 +18,45 @@ pub fn section(content: &Content) -> String {
             None => format!("<p>This kind of head has nothing to choose, and no rows were held out.</p>{warnings}"),
         };
     };
-    let best = selection.best();
+    let (best, metric) = (selection.best(), selection.metric);
     let on = match content.chosen_on {
         Some(split) => format!("on split {}", escape(split)),
-        None => format!("in each of {} folds (seed {})", selection.folds, selection.seed),
+        None if selection.repeats == 1 => format!("in each of {} folds (seed {})", selection.folds, selection.seed),
+        None => {
+            let last = selection.seed.wrapping_add(selection.repeats as u64 - 1);
+            let (repeats, folds) = (selection.repeats, selection.folds);
+            format!("in each of {folds} folds, dealt out {repeats} times (seeds {} to {last})", selection.seed)
+        }
     };
     let Some(symbol) = best.tuned.symbol() else {
-        let folds: Vec<String> = best.fold_accuracy.iter().map(|&accuracy| percent(accuracy)).collect();
+        let folds: Vec<String> = best.fold_score.iter().map(|score| metric.digits(score.unwrap_or(f64::NAN))).collect();
         return format!(
-            "<p>This kind of head has nothing to choose. Accuracy on held-out rows {on}: {} % ± {} (folds: {}).</p>{warnings}",
-            percent(best.mean),
-            percent(best.standard_error),
+            "<p>This kind of head has nothing to choose. {} on held-out rows {on}: {}{} ± {} (folds: {}).</p>{warnings}",
+            capital(metric.title()),
+            metric.digits(best.mean_score),
+            metric.unit(),
+            metric.digits(best.score_standard_error),
             folds.join(" · ")
         );
     };
     let spread = match content.chosen_on {
-        Some(_) => "The band is ± one standard error (binomial).",
-        None => "Dots are single folds, the line is their mean, the band ± one standard error of it.",
+        Some(_) => "The band is ± one standard error, from the spread of the rows.",
+        None if selection.repeats == 1 => {
+            "Dots are single folds, the line is their mean, the band ± one standard error of it."
+        }
+        None => {
+            "Dots are single folds, the line is their mean, the band ± one standard error of it, corrected for the rows \
+             that folds of several repeats share (Nadeau and Bengio 2003)."
+        }
     };
     format!(
-        r#"<figure class="plot">{}<figcaption>Accuracy on held-out rows {on}. {spread} Chosen: {symbol} = {}, {} % ± {}.</figcaption></figure>{warnings}{}"#,
+        r#"<figure class="plot">{}<figcaption>{} on held-out rows {on}. {spread} Chosen: {symbol} = {}, {}{} ± {}.</figcaption></figure>{warnings}{}"#,
         picture(selection),
-        short(best.tuned.value()),
-        percent(best.mean),
-        percent(best.standard_error),
+        capital(metric.title()),
+        short(at(best)),
+        metric.digits(best.mean_score),
+        metric.unit(),
+        metric.digits(best.score_standard_error),
         table(selection),
     )
 }
@@ -95,30 +110,39 @@ fn at(point: &GridPoint) -> f64 {
 fn picture(selection: &CrossValidation) -> String {
     let mut points: Vec<&GridPoint> = selection.points.iter().collect();
     points.sort_by(|a, b| at(a).total_cmp(&at(b)));
-    let ends = |point: &GridPoint| [point.mean - point.standard_error, point.mean + point.standard_error];
-    let all = points.iter().flat_map(|point| point.fold_accuracy.iter().copied().chain(ends(point)));
-    let (y, y_ticks) = shares(all.map(|value| value.clamp(0.0, 1.0)));
+    let metric = selection.metric;
+    // Standard errors may reach beyond what there can be.
+    let top = if metric.is_bounded() { 1.0 } else { f64::INFINITY };
+    let ends = |point: &GridPoint| {
+        [point.mean_score - point.score_standard_error, point.mean_score + point.score_standard_error]
+            .map(|end| end.clamp(0.0, top))
+    };
+    let all = points.iter().flat_map(|point| point.fold_score.iter().flatten().copied().chain(ends(point)));
+    let (y, y_ticks) = match metric.is_percentage() {
+        true => shares(all),
+        false => numbers(all, metric.is_bounded().then_some(top)),
+    };
     let (low, high) = (at(points[0]).log10(), at(points[points.len() - 1]).log10());
     let room = (0.04 * (high - low)).max(0.1);
     let axes = Axes { x: (low - room, high + room), y };
 
-    let place = |point: &GridPoint, value: f64| axes.at(at(point).log10(), value.clamp(0.0, 1.0));
+    let place = |point: &GridPoint, value: f64| axes.at(at(point).log10(), value);
     let upper = points.iter().map(|point| place(point, ends(point)[1]));
     let lower = points.iter().rev().map(|point| place(point, ends(point)[0]));
     let band: Vec<String> = upper.chain(lower).collect();
-    let line: Vec<String> = points.iter().map(|point| place(point, point.mean)).collect();
+    let line: Vec<String> = points.iter().map(|point| place(point, point.mean_score)).collect();
     let dot = |c: f64, value: f64, class: &str, radius: f64| {
         let (x, y) = (axes.across(c.log10()), axes.down(value));
         format!(r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="{radius}"/>"#)
     };
     let folds: String = points
         .iter()
-        .flat_map(|point| point.fold_accuracy.iter().map(|&value| dot(at(point), value, "fold", 2.6)))
+        .flat_map(|point| point.fold_score.iter().flatten().map(|&value| dot(at(point), value, "fold", 2.6)))
         .collect();
     let means: String = points
         .iter()
         .map(|point| {
-            dot(at(point), point.mean, if point.certificate.converged { "mean" } else { "mean doubtful" }, 3.6)
+            dot(at(point), point.mean_score, if point.certificate.converged { "mean" } else { "mean doubtful" }, 3.6)
         })
         .collect();
     let best = selection.best();
@@ -126,7 +150,7 @@ fn picture(selection: &CrossValidation) -> String {
     let anchor = if at(best).log10() > (low + high) / 2.0 { ("end", -6.0) } else { ("start", 6.0) };
     let chosen = format!(
         r#"<path class="chosen" d="M{x:.1},{bottom:.1}V{top:.1}"/>{}<text class="{} strong" x="{:.1}" y="{:.1}">{symbol} = {}</text>"#,
-        dot(at(best), best.mean, "ring", 7.0),
+        dot(at(best), best.mean_score, "ring", 7.0),
         anchor.0,
         x + anchor.1,
         bottom - 8.0,
@@ -139,23 +163,21 @@ fn picture(selection: &CrossValidation) -> String {
         line.join(" ")
     );
     let description = format!(
-        "Mean accuracy over {} against {} from {} to {}; the best is {} percent at {} = {}.",
+        "Mean {} over {} against {} from {} to {}; the best is {}{} at {symbol} = {}.",
+        metric.title(),
         count(selection.folds, "split", "folds"),
         count(points.len(), &format!("value of {}", symbol(best)), &format!("values of {}", symbol(best))),
         short(at(points[0])),
         short(at(points[points.len() - 1])),
-        percent(best.mean),
-        symbol(best),
-        short(at(best))
+        metric.digits(best.mean_score),
+        metric.unit(),
+        short(at(best)),
+        symbol = symbol(best),
     );
     let x_ticks = decades(&points, low - room, high + room);
-    let names = (axis(best.tuned), "accuracy, %");
-    axes.picture(
-        (&format!("Accuracy against {}", symbol(best)), &description),
-        (names.0, &x_ticks),
-        (names.1, &y_ticks),
-        &drawn,
-    )
+    let title = format!("{} against {}", capital(metric.title()), symbol(best));
+    let x_name = axis(best.tuned);
+    axes.picture((&title, &description), (x_name, &x_ticks), (&measured(metric), &y_ticks), &drawn)
 }
 
 /// Powers of ten along the axis; the values themselves where it spans no two of them, and for numbers of neighbours.
@@ -181,33 +203,48 @@ fn power_of_ten(power: i32) -> String {
     format!("10{}", power.to_string().chars().map(raised).collect::<String>())
 }
 
+/// A metric and its unit: `accuracy, %`.
+fn measured(metric: Metric) -> String {
+    match metric.unit().trim() {
+        "" => metric.title().into(),
+        unit => format!("{}, {unit}", metric.title()),
+    }
+}
+
 fn table(selection: &CrossValidation) -> String {
-    let has_loss = selection.points.iter().any(|point| point.log_loss.is_some());
+    let metric = selection.metric;
+    let other = metric != Metric::Accuracy;
+    let has_loss = metric != Metric::LogLoss && selection.points.iter().any(|point| point.log_loss.is_some());
     let rows: String = selection
         .points
         .iter()
         .enumerate()
         .map(|(index, point)| {
-            let folds: Vec<String> = point.fold_accuracy.iter().map(|&accuracy| percent(accuracy)).collect();
-            let loss = point.log_loss.map_or_else(|| "–".into(), |loss| format!("{loss:.4}"));
-            let loss = if has_loss { format!("<td>{loss}</td>") } else { String::new() };
+            let folds: Vec<String> =
+                point.fold_score.iter().map(|score| metric.digits(score.unwrap_or(f64::NAN))).collect();
+            let cell = |wanted: bool, text: String| if wanted { format!("<td>{text}</td>") } else { String::new() };
+            let accuracy = cell(other, percent(point.mean_accuracy));
+            let loss = cell(has_loss, point.log_loss.map_or_else(|| "–".into(), |loss| format!("{loss:.4}")));
             let class = if index == selection.best { r#" class="best""# } else { "" };
             let certificate = &point.certificate;
             let converged = if certificate.converged { "" } else { " (not converged)" };
             format!(
-                r#"<tr{class}><th scope="row">{}</th><td>{}</td><td>{}</td>{loss}<td>{:.0e}{converged}</td><td class="left">{}</td></tr>"#,
+                r#"<tr{class}><th scope="row">{}</th><td>{}</td><td>{}</td>{accuracy}{loss}<td>{:.0e}{converged}</td><td class="left">{}</td></tr>"#,
                 short(at(point)),
-                percent(point.mean),
-                percent(point.standard_error),
+                metric.digits(point.mean_score),
+                metric.digits(point.score_standard_error),
                 certificate.value,
                 folds.join(" · ")
             )
         })
         .collect();
     let symbol = symbol(selection.best());
-    let loss = if has_loss { r#"<th scope="col">log-loss</th>"# } else { "" };
+    let heading =
+        |wanted: bool, text: &str| if wanted { format!(r#"<th scope="col">{text}</th>"#) } else { String::new() };
+    let (accuracy, loss) = (heading(other, "accuracy, %"), heading(has_loss, "log-loss"));
+    let measured = measured(metric);
     format!(
-        r#"<details><summary>Every {symbol} in numbers</summary><div class="scroll" tabindex="0" role="region" aria-label="Scores of every {symbol}"><table><thead><tr><th scope="col">{symbol}</th><th scope="col">mean %</th><th scope="col">± s.e.</th>{loss}<th scope="col">certificate</th><th scope="col" class="left">folds, %</th></tr></thead><tbody>{rows}</tbody></table></div></details>"#
+        r#"<details><summary>Every {symbol} in numbers</summary><div class="scroll" tabindex="0" role="region" aria-label="Scores of every {symbol}"><table><thead><tr><th scope="col">{symbol}</th><th scope="col">{measured}</th><th scope="col">± s.e.</th>{accuracy}{loss}<th scope="col">certificate</th><th scope="col" class="left">folds: {measured}</th></tr></thead><tbody>{rows}</tbody></table></div></details>"#
     )
 }
 
@@ -238,11 +275,30 @@ mod tests {
         let mut selection = content.outcome.selection.clone().unwrap();
         selection.points = vec![selection.best().clone()];
         selection.best = 0;
-        selection.points[0].fold_accuracy = vec![1.0; 3];
-        (selection.points[0].mean, selection.points[0].standard_error) = (1.0, 0.0);
+        selection.points[0].fold_score = vec![Some(1.0), None, Some(1.0)];
+        (selection.points[0].mean_score, selection.points[0].score_standard_error) = (1.0, 0.0);
         let svg = picture(&selection);
         assert_well_formed(&svg);
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+
+    #[test]
+    fn the_metric_is_named_wherever_it_is_shown() {
+        for (metric, axis) in
+            [(Metric::Accuracy, "accuracy, %"), (Metric::LogLoss, "log-loss, nats"), (Metric::Auc, "AUC")]
+        {
+            let fixture = Fixture::chosen_by(HeadKind::Logistic, metric);
+            let content = Content::gather(&fixture.subject()).unwrap();
+            let section = section(&content);
+            assert_well_formed(&section);
+            assert!(section.contains(&format!(">{axis}</text>")), "{section}");
+            assert!(section.contains(&format!(r#"<th scope="col">{axis}</th>"#)), "{section}");
+            assert!(section.contains(&format!("<figcaption>{} on held-out rows", capital(metric.title()))));
+            assert!(section.contains(r#"<th scope="col">accuracy, %</th>"#), "accuracy is always told");
+            assert!(!section.contains("NaN") && !section.contains("inf"), "{section}");
+            let best = content.outcome.selection.as_ref().unwrap().best();
+            assert!(section.contains(&format!("<td>{}</td>", metric.digits(best.mean_score))));
+        }
     }
 
     #[test]

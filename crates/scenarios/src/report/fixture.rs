@@ -3,7 +3,8 @@
 use super::Subject;
 use headstart_cache::{Augmentation, Provenance, Rows, Status, WeightsId};
 use headstart_trainer::{
-    CalibrationChoice, HeadKind, Metrics, Outcome, ParamGuard, TrainParams, Validation, Vectors, evaluate, train,
+    CalibrationChoice, HeadKind, Metric, Metrics, Outcome, ParamGuard, TrainParams, Validation, Vectors, evaluate,
+    train,
 };
 use ndarray::Array2;
 use std::{ffi::OsString, path::Path};
@@ -21,14 +22,26 @@ pub struct Fixture {
 
 impl Fixture {
     pub fn new(kind: HeadKind) -> Self {
-        Self::calibrated(kind, CalibrationChoice::None)
+        Self::chosen_by(kind, Metric::Accuracy)
+    }
+
+    pub fn chosen_by(kind: HeadKind, metric: Metric) -> Self {
+        Self::trained(TrainParams::new(kind).metric(metric))
+    }
+
+    /// With four outer folds.
+    pub fn nested(kind: HeadKind, metric: Metric) -> Self {
+        Self::trained(TrainParams::new(kind).metric(metric).nested(4))
     }
 
     pub fn calibrated(kind: HeadKind, calibration: CalibrationChoice) -> Self {
+        Self::trained(TrainParams::new(kind).calibration(calibration))
+    }
+
+    fn trained(params: TrainParams) -> Self {
         let (training, test) = (vectors(0, 60), vectors(60, 30));
-        let params =
-            TrainParams::new(kind).cs([1e-3, 1e-2, 0.1, 1.0]).validation(Validation::KFold(3)).keep_held_out(true);
-        let params = params.calibration(calibration).check().unwrap();
+        let params = params.cs([1e-3, 1e-2, 0.1, 1.0]).validation(Validation::KFold(3));
+        let params = params.keep_held_out(true).check().unwrap();
         let outcome = train(training.samples(), &params, &|_| ()).unwrap();
         let metrics = evaluate(&outcome.model, test.features.view(), &test.labels).unwrap();
         let mut rows = Rows::default();

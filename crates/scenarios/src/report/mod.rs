@@ -13,6 +13,7 @@ mod curve;
 mod gallery;
 mod html;
 mod judged;
+mod nested;
 mod page;
 mod reliability;
 mod scores;

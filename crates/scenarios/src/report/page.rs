@@ -5,7 +5,7 @@ use super::{
     content::Content,
     curve, gallery,
     html::{escape, name},
-    scores, training,
+    nested, scores, training,
 };
 
 /// All of the style is in the page: it has to look the same without a network, for years.
@@ -39,6 +39,8 @@ pub fn page(content: &Content) -> String {
         ("The command", training::command(content)),
     ];
     let (scores, rest) = sections.split_at(1);
+    let nested =
+        content.outcome.nested.as_ref().map(|nested| section("Nested cross-validation", &nested::section(nested)));
     let join = |part: &[(&str, String)]| part.iter().map(|(title, body)| section(title, body)).collect::<String>();
     format!(
         r#"<!DOCTYPE html>
@@ -61,7 +63,7 @@ pub fn page(content: &Content) -> String {
 <main>
 {}<div class="pair">
 {plots}</div>
-{calibrated}{}</main>
+{}{calibrated}{}</main>
 <footer><p>Written by headstart {}. The same numbers for programs: <code>metrics.json</code>, beside this page.</p></footer>
 </body>
 </html>
@@ -75,6 +77,7 @@ pub fn page(content: &Content) -> String {
         super::html::chosen(content.tuned).map_or_else(String::new, |chosen| format!(" · {chosen}")),
         scores::headline(content),
         join(scores),
+        nested.unwrap_or_default(),
         join(rest),
         content.tool_version,
     )

@@ -27,6 +27,9 @@ pub fn headline(content: &Content) -> String {
             &format!("{} (95 %), split {split}", interval(&test.balanced_accuracy)),
         );
     }
+    if let Some(nested) = &content.outcome.nested {
+        cards += &accuracy("Accuracy, nested cross-validation", &nested.metrics);
+    }
     if let Some(selection) = &content.outcome.selection {
         cards += &accuracy(&format!("Accuracy, {}", lower_first(&escape(&content.held_out()))), &selection.out_of_fold);
     } else if content.test.is_none() {
@@ -51,6 +54,9 @@ pub fn side_by_side(content: &Content) -> String {
     if let (Some(_), Some(selection)) = (&content.outcome.calibrated_out_of_fold, &content.outcome.selection) {
         sets.push((content.held_out(), &selection.out_of_fold));
     }
+    if let Some(nested) = &content.outcome.nested {
+        sets.insert(usize::from(content.test.is_some()), ("Nested cross-validation".into(), &nested.metrics));
+    }
     if content.test.is_some() || content.outcome.selection.is_some() {
         sets.push(("Training rows".into(), &content.outcome.training_metrics));
     }
@@ -69,6 +75,9 @@ pub fn side_by_side(content: &Content) -> String {
         rows +=
             &row("Log-loss, nats", &|metrics| metrics.log_loss.map_or_else(|| "–".into(), |loss| format!("{loss:.4}")));
     }
+    if sets.iter().any(|(_, metrics)| metrics.auc.is_some()) {
+        rows += &row("AUC", &|metrics| metrics.auc.map_or_else(|| "–".into(), |auc| format!("{auc:.4}")));
+    }
     let unseen = " Out of fold: each row as predicted by the model that had not seen it";
     let held_out = match (&content.outcome.selection, content.chosen_on, content.tuned.symbol()) {
         (None, ..) | (Some(_), Some(_), None) => String::new(),
@@ -80,8 +89,12 @@ pub fn side_by_side(content: &Content) -> String {
             format!(" The split that chose {symbol} is slightly optimistic for that reason.")
         }
     };
+    let nested = match &content.outcome.nested {
+        None => "",
+        Some(_) => " Nested: C was chosen anew without the rows that score it, so this is not.",
+    };
     format!(
-        r#"<div class="scroll" tabindex="0" role="region" aria-label="Scores side by side"><table><thead><tr><td></td>{headings}</tr></thead><tbody>{rows}</tbody></table></div><p class="note">Square brackets: 95 % intervals.{held_out} Scores on training rows say how far the head can fit, not how good it is.</p>"#
+        r#"<div class="scroll" tabindex="0" role="region" aria-label="Scores side by side"><table><thead><tr><td></td>{headings}</tr></thead><tbody>{rows}</tbody></table></div><p class="note">Square brackets: 95 % intervals.{held_out}{nested} Scores on training rows say how far the head can fit, not how good it is.</p>"#
     )
 }
 

@@ -15,7 +15,9 @@ pub fn seconds(content: &Content) -> String {
         ("Folds and reduction", seconds.reduction),
         ("Fits of the grid", seconds.grid),
         ("Final fit", seconds.refit),
+        ("Nested cross-validation", content.outcome.nested.as_ref().map_or(0.0, |nested| nested.seconds)),
     ];
+    let parts = if content.outcome.nested.is_some() { &parts[..] } else { &parts[..4] };
     let total: f64 = parts.iter().map(|(_, seconds)| seconds).sum();
     let rows: String = parts
         .iter()
@@ -54,6 +56,7 @@ pub fn provenance(content: &Content) -> String {
         ("Cache", name(&content.cache)),
         ("Head file", name(&content.head)),
         ("Head", head(content)),
+        ("Rows normalised", if content.normalize.is_none() { "no" } else { "to unit Euclidean length" }.into()),
         ("Standardised", if training.standardize { "yes" } else { "no" }.into()),
         ("Class weight", if training.class_weight == ClassWeight::Balanced { "balanced" } else { "none" }.into()),
         ("Training rows", format!("{} of {} classes", training.n, training.class_counts.len())),
@@ -93,7 +96,12 @@ fn preprocessing(input: &Preprocessing) -> String {
 fn chosen_by(content: &Content) -> String {
     let training = &content.outcome.training;
     match (training.scheme, content.chosen_on) {
-        (Scheme::KFold, _) => format!("stratified cross-validation, {} folds", training.folds),
+        (Scheme::KFold, _) if training.repeats == 1 => {
+            format!("stratified cross-validation, {} folds", training.folds)
+        }
+        (Scheme::KFold, _) => {
+            format!("stratified cross-validation, {} folds, {} times", training.folds, training.repeats)
+        }
         (Scheme::Holdout, Some(split)) => format!("split {}", name(split)),
         (Scheme::Holdout, None) => "a fixed split".into(),
         (Scheme::None, _) => "hand".into(),

@@ -7,6 +7,7 @@
 //! | `neighbors`, `knn_metric` | how many of the nearest vectors vote, and `euclidean` or `cosine` |
 //! | `mean`, `scale` | float64, width: what is compared is `(X - mean) / scale`; absent without standardisation |
 //! | `calibration` | one text: JSON of the map from scores to probabilities as in the head file, `null` where there is none |
+//! | `normalize` | one text: `none`; or `l2`: rows of `X` are divided by their Euclidean norms first, rows of zeros stay |
 //! | `classes` | names, in the order of the scores |
 //! | `kind`, `layer` | one text each: `logistic`, `layer4:gap` |
 //! | `provenance` | one text: JSON of the cache's provenance, `null` where there is none |
@@ -41,6 +42,7 @@ pub(super) fn write<W: Write + Seek>(head: &Head, out: W) -> io::Result<W> {
             }
         }
     }
+    npz.texts("normalize", &[], &[head.normalize().name()])?;
     npz.texts("classes", &[classes], head.classes())?;
     npz.texts("kind", &[], &[head.kind().name()])?;
     npz.texts("layer", &[], &[&head.source.layer])?;

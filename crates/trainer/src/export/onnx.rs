@@ -6,6 +6,9 @@
 //!                                                    └─ ArgMax ───────── label         i64[N]
 //! ```
 //!
+//! Where the head normalises rows, three nodes come before Gemm: ReduceL2 along each row, Max with the smallest normal double,
+//! by which zeros can be divided, and Div.
+//!
 //! Calibrated heads have another way from the scores to probabilities and label: `onnx_calibration.rs`.
 //!
 //! Inside, the graph computes in double, as this crate does: features are raw, far from 0 for many layers, and the bias then
@@ -17,12 +20,13 @@ use prost::Message;
 
 use super::onnx_calibration;
 use super::onnx_messages::{
-    self, Attribute, DOUBLE, Dimension, Entry, FLOAT, Graph, INT_ATTRIBUTE, INT64, Node, OperatorSet, Shape, Size,
-    Tensor, TensorType, Type, Value,
+    self, Attribute, DOUBLE, Dimension, Entry, FLOAT, Graph, INT_ATTRIBUTE, INT64, INTS_ATTRIBUTE, Node, OperatorSet,
+    Shape, Size, Tensor, TensorType, Type, Value,
 };
 use crate::classifier::Model;
 use crate::head_file::DESCRIPTION_KEY;
 use crate::model::LinearModel;
+use crate::normalize::Normalize;
 
 /// Protobuf messages end at 2 GiB; a little is left for what is not weights.
 pub(super) const MOST_BYTES: usize = (1 << 31) - (1 << 20);
@@ -62,7 +66,19 @@ pub(super) fn model(head: &Model, linear: &LinearModel, description: String) -> 
     parts.cast("features", "features_double");
     parts.constant(doubles("weight", vec![classes, width], linear.weights().iter()));
     parts.constant(doubles("bias", vec![classes], linear.bias().iter()));
-    parts.node(operation("Gemm", &["features_double", "weight", "bias"], "scores_double", &[("transB", 1)]));
+    let rows_of_features = match linear.normalize() {
+        Normalize::None => "features_double",
+        Normalize::L2 => {
+            let mut norm = operation("ReduceL2", &["features_double"], "norm", &[("keepdims", 1)]);
+            norm.attribute.push(Attribute { ints: vec![1], ..attribute("axes", 0, INTS_ATTRIBUTE) });
+            parts.node(norm);
+            parts.node(operation("Max", &["norm", "smallest"], "divisor", &[]));
+            parts.node(operation("Div", &["features_double", "divisor"], "features_unit", &[]));
+            parts.constant(doubles("smallest", Vec::new(), [f64::MIN_POSITIVE].iter()));
+            "features_unit"
+        }
+    };
+    parts.node(operation("Gemm", &[rows_of_features, "weight", "bias"], "scores_double", &[("transB", 1)]));
     parts.node(cast("scores_double", "scores", FLOAT));
     let mut output = vec![value("scores", FLOAT, vec![rows(), Size::Fixed(classes)])];
     match head.calibration() {
@@ -109,14 +125,17 @@ fn cast(input: &str, output: &str, to: i32) -> Node {
 
 /// A node named after its output.
 pub(super) fn operation(op_type: &str, input: &[&str], output: &str, attributes: &[(&str, i64)]) -> Node {
-    let attribute = |&(name, i): &(&str, i64)| Attribute { name: name.into(), i, kind: INT_ATTRIBUTE };
     Node {
         input: input.iter().map(ToString::to_string).collect(),
         output: vec![output.into()],
         name: output.into(),
         op_type: op_type.into(),
-        attribute: attributes.iter().map(attribute).collect(),
+        attribute: attributes.iter().map(|&(name, i)| attribute(name, i, INT_ATTRIBUTE)).collect(),
     }
+}
+
+fn attribute(name: &str, i: i64, kind: i32) -> Attribute {
+    Attribute { name: name.into(), i, ints: Vec::new(), kind }
 }
 
 pub(super) fn integers(name: &str, values: &[i64]) -> Tensor {
@@ -141,13 +160,17 @@ mod tests {
     use ndarray::array;
 
     fn exported(kind: HeadKind) -> onnx_messages::Model {
-        calibrated(kind, None)
+        with(kind, Normalize::None, None)
     }
 
-    fn calibrated(kind: HeadKind, calibration: Option<Calibration>) -> onnx_messages::Model {
+    fn normalised(kind: HeadKind, normalize: Normalize) -> onnx_messages::Model {
+        with(kind, normalize, None)
+    }
+
+    fn with(kind: HeadKind, normalize: Normalize, calibration: Option<Calibration>) -> onnx_messages::Model {
         let classes = vec!["no".into(), "yes".into()];
         let weights = array![[1.0, -2.0, 0.1], [0.5, 3.0, 1e-300]];
-        let head = LinearModel::new(kind, classes, weights, array![0.25, -1e9], 1.0).unwrap();
+        let head = LinearModel::new(kind, classes, weights, array![0.25, -1e9], 1.0).unwrap().on_rows(normalize);
         let head = Model::from(head).calibrated(calibration).unwrap();
         onnx_messages::Model::decode(&model(&head, head.linear().unwrap(), "{}".into())[..]).unwrap()
     }
@@ -172,7 +195,7 @@ mod tests {
             Calibration::Isotonic { curves: vec![curve(r#"{"score": [0, 1, 3], "probability": [0, 0.5, 1]}"#)] },
             Calibration::Isotonic { curves: vec![curve(r#"{"score": [0], "probability": [0.5]}"#)] },
         ] {
-            let graph = calibrated(HeadKind::Svm, Some(calibration)).graph.unwrap();
+            let graph = with(HeadKind::Svm, Normalize::None, Some(calibration)).graph.unwrap();
             let names: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
             assert_eq!(names, ["scores", "probabilities", "label"]);
             assert_nothing_dangles(&graph);
@@ -194,6 +217,9 @@ mod tests {
 
     #[test]
     fn numbers_keep_every_bit_and_nothing_dangles() {
+        for normalize in [Normalize::None, Normalize::L2] {
+            assert_nothing_dangles(&normalised(HeadKind::Logistic, normalize).graph.unwrap());
+        }
         let model = exported(HeadKind::Logistic);
         assert_eq!(model.metadata_props, [Entry { key: "headstart_head".into(), value: "{}".into() }]);
         let graph = model.graph.unwrap();

@@ -9,6 +9,8 @@ pub(super) const FLOAT: i32 = 1;
 pub(super) const INT64: i32 = 7;
 /// Element type of 64-bit floats.
 pub(super) const DOUBLE: i32 = 11;
+/// An attribute that holds several integers (`AttributeProto.AttributeType`).
+pub(super) const INTS_ATTRIBUTE: i32 = 7;
 /// An attribute that holds one integer (`AttributeProto.AttributeType`).
 pub(super) const INT_ATTRIBUTE: i32 = 2;
 
@@ -78,6 +80,8 @@ pub(super) struct Attribute {
     pub(super) name: String,
     #[prost(int64, tag = "3")]
     pub(super) i: i64,
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub(super) ints: Vec<i64>,
     #[prost(int32, tag = "20")]
     pub(super) kind: i32,
 }

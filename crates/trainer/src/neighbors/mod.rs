@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 pub(crate) use index::Index;
 
+use crate::normalize::Normalize;
 use crate::{Error, samples};
 
 /// What near means.
@@ -88,14 +89,16 @@ pub struct NeighborsModel {
     classes: Vec<String>,
     labels: Vec<usize>,
     neighbors: usize,
+    normalize: Normalize,
     /// Shared by copies of the model: this is as large as the training set.
     index: Arc<Index>,
 }
 
 impl PartialEq for NeighborsModel {
     fn eq(&self, other: &Self) -> bool {
-        let Self { classes, labels, neighbors, index } = self;
-        (classes, labels, neighbors) == (&other.classes, &other.labels, &other.neighbors) && index.is_same(&other.index)
+        let Self { classes, labels, neighbors, normalize, index } = self;
+        (classes, labels, neighbors, normalize) == (&other.classes, &other.labels, &other.neighbors, &other.normalize)
+            && index.is_same(&other.index)
     }
 }
 
@@ -134,7 +137,12 @@ impl NeighborsModel {
             }
         }
         let index = Arc::new(Index::new(vectors, metric, standardization));
-        Ok(Self { classes, labels, neighbors, index })
+        Ok(Self { classes, labels, neighbors, normalize: Normalize::None, index })
+    }
+
+    /// The same for rows that are normalised before they are compared; the vectors are so already.
+    pub fn on_rows(self, normalize: Normalize) -> Self {
+        Self { normalize, ..self }
     }
 
     /// Class names, in the order of scores and labels.
@@ -150,6 +158,11 @@ impl NeighborsModel {
     /// How many of the nearest vote.
     pub fn neighbors(&self) -> usize {
         self.neighbors
+    }
+
+    /// What is done to each row before it is compared.
+    pub fn normalize(&self) -> Normalize {
+        self.normalize
     }
 
     /// The training vectors, n × d, as they were given.
@@ -186,6 +199,8 @@ impl NeighborsModel {
             return Err(Error::Width { expected: self.width(), got: features.ncols() });
         }
         samples::check_finite(features)?;
+        let normalized = self.normalize.rows(features);
+        let features = normalized.as_ref().map_or(features.reborrow(), |rows| rows.view());
         let nearest = self.index.nearest(features, self.neighbors);
         Ok(Votes::count(&nearest, &self.labels, self.classes.len(), self.neighbors))
     }

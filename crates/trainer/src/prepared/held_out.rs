@@ -9,7 +9,8 @@ use crate::engine::engine;
 use crate::metrics::argmax_rows;
 use crate::model::expand;
 use crate::neighbors::Votes;
-use crate::params::{HeadKind, HeadParams, check_grid};
+use crate::params::{HeadKind, HeadParams};
+use crate::search::check_grid;
 
 /// Scores of held-out rows, fold after fold, each by the model that had not seen it.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +30,8 @@ pub struct HeldOut {
 }
 
 impl Prepared<'_> {
-    /// Fits a head at one C on the training rows of every fold, in parallel, and scores the rows that were held out.
+    /// Fits a head at one point of its grid on the training rows of every fold (of the first repeat, so that every row counts once)
+    /// and scores the rows that were held out.
     ///
     /// These fits start from nothing, while those of a grid go from one C to the next: both come as close to the optimum as was
     /// asked for, so a row between two classes may fall to either.
@@ -44,7 +46,7 @@ impl Prepared<'_> {
         }
         if head.kind == HeadKind::Knn {
             let votes: Vec<Votes> =
-                (0..self.splits.len()).map(|fold| self.vote(fold, head, c as usize)).collect::<Result<_, _>>()?;
+                (0..self.folds()).map(|fold| self.vote(fold, head, c as usize)).collect::<Result<_, _>>()?;
             let predicted = votes.iter().flat_map(|votes| votes.predicted.iter().copied()).collect();
             return self.gather(&votes.into_iter().map(|votes| votes.shares).collect::<Vec<_>>(), predicted);
         }
@@ -58,7 +60,7 @@ impl Prepared<'_> {
             let solution = engine(head).fit(&problem, design.solver_c(c))?;
             Ok(expand(head.kind, &super::scores(test, &solution.weights, &solution.bias)))
         };
-        let scores: Vec<Array2<f64>> = (0..self.splits.len()).into_par_iter().map(of_fold).collect::<Result<_, _>>()?;
+        let scores: Vec<Array2<f64>> = (0..self.folds()).into_par_iter().map(of_fold).collect::<Result<_, _>>()?;
         let predicted = scores.iter().flat_map(|scores| argmax_rows(scores.view())).collect();
         self.gather(&scores, predicted)
     }
@@ -66,8 +68,9 @@ impl Prepared<'_> {
     /// Scores and predictions of all folds with what is known of their rows.
     fn gather(&self, scores: &[Array2<f64>], predicted: Vec<usize>) -> Result<HeldOut, Error> {
         let views: Vec<_> = scores.iter().map(Array2::view).collect();
-        let rows: Vec<usize> = self.splits.iter().flat_map(|split| split.test.iter().copied()).collect();
-        let folds = self.splits.iter().enumerate();
+        let splits = &self.splits[..self.folds()];
+        let rows: Vec<usize> = splits.iter().flat_map(|split| split.test.iter().copied()).collect();
+        let folds = splits.iter().enumerate();
         Ok(HeldOut {
             folds: folds.flat_map(|(fold, split)| split.test.iter().map(move |_| fold)).collect(),
             groups: rows.iter().map(|&row| self.samples.groups[row]).collect(),

@@ -6,7 +6,7 @@ use ndarray::{Array2, Axis};
 
 use super::{FitReport, Fitted, Prepared};
 use crate::Error;
-use crate::classifier::own_log_losses;
+use crate::criterion::Metric;
 use crate::engine::{Certificate, Measure};
 use crate::neighbors::{Index, NeighborsModel, Standardization, Votes};
 use crate::params::HeadParams;
@@ -20,6 +20,7 @@ impl Prepared<'_> {
         fold: usize,
         head: &HeadParams,
         neighbors: &[f64],
+        metric: Metric,
         done: &(dyn Fn() + Sync),
     ) -> Result<Vec<FoldScore>, Error> {
         let most = neighbors.iter().copied().fold(1.0, f64::max) as usize;
@@ -28,13 +29,11 @@ impl Prepared<'_> {
         let score = |&count: &f64| {
             let Votes { shares, predicted } = Votes::count(&nearest, &train, self.classes().len(), count as usize);
             done();
-            FoldScore {
-                objective: None,
-                log_losses: Some(own_log_losses(head.kind, shares.view(), &test)),
-                predicted,
-                certificate: nothing_to_certify(head),
-                iterations: None,
-            }
+            FoldScore::new(head.kind, metric, shares.view(), predicted, &test).solved(
+                None,
+                nothing_to_certify(head),
+                None,
+            )
         };
         Ok(neighbors.iter().map(score).collect())
     }
@@ -49,9 +48,10 @@ impl Prepared<'_> {
     pub(super) fn fit_neighbors(&self, head: &HeadParams, neighbors: usize) -> Result<Fitted, Error> {
         let started = Instant::now();
         let vectors = self.vectors(&self.train, neighbors, "")?;
-        let standardization = self.standardize.then(|| Standardization::of(vectors.view()));
+        let standardization = self.scaling.standardize.then(|| Standardization::of(vectors.view()));
         let (classes, labels) = (self.classes().to_vec(), self.labels(&self.train));
         let model = NeighborsModel::new(classes, vectors, labels, neighbors, head.knn_metric, standardization)
+            .map(|model| model.on_rows(self.scaling.normalize))
             .map_err(|reason| Error::HeadFile { place: "head".into(), reason })?;
         let report = FitReport {
             tuned: Tuned::Neighbors(neighbors),
@@ -64,12 +64,12 @@ impl Prepared<'_> {
     }
 
     fn nearest(&self, fold: usize, head: &HeadParams, most: usize) -> Result<Vec<Vec<usize>>, Error> {
-        let place = format!(" when fold {} is held out", fold + 1);
+        let place = format!(" when fold {} is held out", fold % self.folds() + 1);
         let vectors = self.vectors(&self.splits[fold].train, most, &place)?;
         // Statistics of held-out rows enter nothing.
-        let standardization = self.standardize.then(|| Standardization::of(vectors.view()));
+        let standardization = self.scaling.standardize.then(|| Standardization::of(vectors.view()));
         let index = Index::new(vectors, head.knn_metric, standardization);
-        let queries = self.samples.features.select(Axis(0), &self.splits[fold].test);
+        let queries = self.features().select(Axis(0), &self.splits[fold].test);
         Ok(index.nearest(queries.view(), most))
     }
 
@@ -81,7 +81,7 @@ impl Prepared<'_> {
         if neighbors > rows.len() {
             return Err(Error::FewNeighbors { neighbors, rows: rows.len(), place: place.into() });
         }
-        Ok(self.samples.features.select(Axis(0), rows))
+        Ok(self.features().select(Axis(0), rows))
     }
 }
 
