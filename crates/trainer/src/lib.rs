@@ -13,6 +13,7 @@ mod eigen;
 mod engine;
 mod error;
 mod export;
+mod faint;
 mod folds;
 mod grid;
 mod head;

@@ -10,7 +10,8 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::eigen::{PrincipalAxes, principal_axes};
+use crate::eigen::PrincipalAxes;
+use crate::faint;
 
 /// Rows and columns handled at once. Constants, never derived from the number of cores: sums are then taken in the same order, and
 /// the same seed gives the same bits, on every number of threads.
@@ -184,11 +185,24 @@ impl Design {
 
     fn reduce(&mut self, x: ArrayView2<f32>, train: &[usize], test: &[usize]) -> Result<(), Error> {
         let gram = self.inner_products(x, train, train);
-        // Solvers need a column even if nothing varies.
-        let nothing = || PrincipalAxes { sizes: Array1::ones(1), vectors: Array2::zeros((train.len(), 1)) };
-        let PrincipalAxes { sizes, vectors } = principal_axes(&gram)?.unwrap_or_else(nothing);
-        let back = &vectors / &sizes;
-        let reduced = vectors * &sizes;
+        let axes = PrincipalAxes::new(&gram)?;
+        let rank = faint::rank(x, train);
+        let (reduced, back) = if axes.clear() < rank {
+            let tiles = |columns: std::ops::Range<usize>| {
+                let mut block = Array2::zeros((train.len(), columns.len()));
+                block
+                    .axis_chunks_iter_mut(Axis(0), ROW_BLOCK)
+                    .into_par_iter()
+                    .zip(train.par_chunks(ROW_BLOCK))
+                    .for_each(|(mut block, rows)| self.fill(x, rows, columns.clone(), &mut block));
+                block
+            };
+            faint::coordinates(&axes.vectors, &column_blocks(x.ncols()), &tiles)
+        } else {
+            // Solvers need a column even if nothing varies.
+            let PrincipalAxes { sizes, vectors } = axes.strong();
+            (&vectors * &sizes, &vectors / &sizes)
+        };
         self.test = self.inner_products(x, test, train).dot(&back);
         self.train = reduced;
         self.back = Back::Rows(train.to_vec(), back);
@@ -205,18 +219,24 @@ impl Design {
         if self.is_orthogonal() || self.train.ncols() > WIDEST_ROTATION {
             return Ok(());
         }
-        let axes = principal_axes(&column_products(&self.train))?;
-        let Some(PrincipalAxes { vectors: rotation, .. }) = axes else { return Ok(()) };
-        let turn = |rows: &Array2<f64>| {
+        let PrincipalAxes { vectors: mut rotation, .. } = PrincipalAxes::new(&column_products(&self.train))?;
+        let turn = |rows: &Array2<f64>, rotation: &Array2<f64>| {
             let mut out = Array2::zeros((rows.nrows(), rotation.ncols()));
             out.axis_chunks_iter_mut(Axis(0), ROW_BLOCK)
                 .into_par_iter()
                 .zip(rows.axis_chunks_iter(Axis(0), ROW_BLOCK))
-                .for_each(|(mut out, block)| general_mat_mul(1.0, &block, &rotation, 0.0, &mut out));
+                .for_each(|(mut out, block)| general_mat_mul(1.0, &block, rotation, 0.0, &mut out));
             out
         };
-        self.train = turn(&self.train);
-        self.test = turn(&self.test);
+        self.train = turn(&self.train, &rotation);
+        // What is left of directions in which nothing varies is rounding. That is seen in the rows themselves: eigenvalues, which are
+        // squares, would not tell it from features in small units.
+        let kept = faint::kept(&self.train);
+        if kept.len() < rotation.ncols() {
+            rotation = rotation.select(Axis(1), &kept);
+            self.train = self.train.select(Axis(1), &kept);
+        }
+        self.test = turn(&self.test, &rotation);
         self.back = Back::Rotation(rotation);
         Ok(())
     }
