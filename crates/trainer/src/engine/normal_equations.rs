@@ -81,16 +81,7 @@ impl NormalEquations {
         // Without any weight nothing determines the bias.
         let last = &mut lower[(size - 1, size - 1)];
         *last = last.max(1e-12 * largest);
-        // Pivots that rounding would make negative, where columns depend on each other or the bias is hardly determined.
-        let regularization = LltRegularization {
-            dynamic_regularization_delta: 1e-14 * largest,
-            dynamic_regularization_epsilon: 1e-15 * largest,
-        };
-        // One thread: the result would depend on their number.
-        let scratch = cholesky_in_place_scratch::<f64>(size, Par::Seq, Default::default());
-        let stack = &mut MemBuffer::new(scratch);
-        cholesky_in_place(lower.as_mut(), regularization, Par::Seq, MemStack::new(stack), Default::default()).ok()?;
-        Some(Factor { lower })
+        Factor::new(lower)
     }
 }
 
@@ -100,6 +91,22 @@ pub(super) struct Factor {
 }
 
 impl Factor {
+    /// Of the symmetric positive definite matrix with this lower triangle; `None` if that is not finite.
+    pub(super) fn new(mut lower: Mat<f64>) -> Option<Self> {
+        let size = lower.nrows();
+        let largest = (0..size).fold(0f64, |top, index| top.max(lower[(index, index)]));
+        // Pivots that rounding would make negative, where columns depend on each other or the bias is hardly determined.
+        let regularization = LltRegularization {
+            dynamic_regularization_delta: 1e-14 * largest,
+            dynamic_regularization_epsilon: 1e-15 * largest,
+        };
+        // One thread: the result would depend on their number.
+        let scratch = cholesky_in_place_scratch::<f64>(size, Par::Seq, Default::default());
+        let stack = &mut MemBuffer::new(scratch);
+        cholesky_in_place(lower.as_mut(), regularization, Par::Seq, MemStack::new(stack), Default::default()).ok()?;
+        Some(Self { lower })
+    }
+
     /// The solution for one right side.
     pub(super) fn solve(&self, right: Array1<f64>) -> Array1<f64> {
         let mut solution = Mat::from_fn(right.len(), 1, |row, _| right[row]);

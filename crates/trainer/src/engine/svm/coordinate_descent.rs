@@ -180,7 +180,7 @@ impl<'r, 'a> Descent<'r, 'a> {
         if gap > SURE * target * primal && top - bottom < CLOSE {
             let residual: Vec<f64> =
                 scores.iter().zip(&one.sign).map(|(&score, sign)| sign - f64::from(score)).collect();
-            let bounds = Bounds { primal, dual, square: product };
+            let bounds = Bounds { primal, excess: primal - dual, square: product };
             gap += one.scaled(self.c, bounds, &residual, bias).1.primal - primal;
         }
         if gap <= SURE * target * primal {

@@ -13,6 +13,7 @@ pub(super) const CLOSE: f64 = 0.2;
 const SCALE_STEPS: usize = 30;
 
 /// Signs and weights of the rows of one binary problem.
+#[derive(Clone)]
 pub(super) struct OneAgainstRest {
     /// 1 or −1 for each row.
     pub(super) sign: Vec<f64>,
@@ -24,7 +25,8 @@ pub(super) struct OneAgainstRest {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) primal: f64,
-    pub(super) dual: f64,
+    /// Primal less dual objective.
+    pub(super) excess: f64,
     /// ‖w‖².
     pub(super) square: f64,
 }
@@ -33,7 +35,12 @@ impl Bounds {
     /// (primal − dual) / primal.
     pub(super) fn gap(self) -> f64 {
         // Both are 0 only if nothing is lost without any weights, which two classes exclude.
-        ((self.primal - self.dual) / self.primal).max(0.0)
+        self.excess / self.primal
+    }
+
+    /// Bound on ‖w − w*‖ / ‖w‖: the primal objective is strongly convex in w, so it is above its minimum by ½‖w − w*‖² at least.
+    pub(super) fn weight_error(self) -> f64 {
+        (2.0 * self.excess / self.square).sqrt()
     }
 }
 
@@ -71,17 +78,20 @@ impl OneAgainstRest {
         order.last().map_or(0.0, |&row| residual[row])
     }
 
-    /// Primal and dual objective. Both hold for any β within the constraints and the residuals that belong to it.
+    /// Primal objective and how far the dual one is below it. Both hold for any β within the constraints and the residuals that belong to it.
     #[inline(always)]
     pub(super) fn bounds(&self, c: f64, beta: &[f64], residual: &[f64], bias: f64) -> Bounds {
-        let (mut loss, mut sum, mut product) = (0.0, 0.0, 0.0);
+        let (mut loss, mut excess, mut square) = (0.0, 0.0, 0.0);
         for row in 0..beta.len() {
             let slack = self.sign[row] * (residual[row] - bias);
-            loss += self.weight[row] * if slack > 0.0 { slack } else { 0.0 };
-            sum += beta[row].abs();
-            product += beta[row] * (self.sign[row] - residual[row]);
+            let lost = self.weight[row] * if slack > 0.0 { slack } else { 0.0 };
+            loss += lost;
+            // Row by row, no term negative: with a small C both objectives are nearly all loss, and their difference, which says how
+            // far off the weights are, would drown in their rounding.
+            excess += (c * lost - self.sign[row] * beta[row] * slack).max(0.0);
+            square += beta[row] * (self.sign[row] - residual[row]);
         }
-        Bounds { primal: c * loss + 0.5 * product, dual: sum - 0.5 * product, square: product }
+        Bounds { primal: c * loss + 0.5 * square, excess, square }
     }
 
     /// The factor of weights and bias with which the primal objective is least, and the bounds there.
@@ -111,7 +121,12 @@ impl OneAgainstRest {
             |factor: f64| sum_of(&margin, &self.weight, |margin, weight| weight * (1.0 - factor * margin).max(0.0));
         // The end beyond the last hinge, and nothing if that is no better.
         let primal = c * loss(high) + 0.5 * high * high * square;
-        if primal < bounds.primal { (high, Bounds { primal, ..bounds }) } else { (1.0, bounds) }
+        if primal < bounds.primal {
+            let excess = (bounds.excess - (bounds.primal - primal)).max(0.0);
+            (high, Bounds { primal, excess, square: high * high * square })
+        } else {
+            (1.0, bounds)
+        }
     }
 }
 
@@ -164,7 +179,9 @@ mod tests {
         // Points at −1 and 1; w = 1 and b = 0 is the optimum for C ≥ ½, with β = ±½.
         let one = OneAgainstRest { sign: vec![-1.0, 1.0], weight: vec![1.0, 1.0] };
         let bounds = one.bounds(3.0, &[-0.5, 0.5], &[0.0, 0.0], 0.0);
-        assert_eq!((bounds.primal, bounds.dual), (0.5, 0.5));
-        assert_eq!(bounds.gap(), 0.0);
+        assert_eq!((bounds.primal, bounds.excess, bounds.square), (0.5, 0.0, 1.0));
+        // β = 0: w = 0, and with b = 0 each row loses 3.
+        let bounds = one.bounds(3.0, &[0.0, 0.0], &[-1.0, 1.0], 0.0);
+        assert_eq!((bounds.primal, bounds.excess, bounds.gap()), (6.0, 6.0, 1.0));
     }
 }
