@@ -57,7 +57,7 @@ pub use model::LinearModel;
 pub use nested::{NestedValidation, OuterFold};
 pub use normalize::{Normalize, Scaling};
 pub use objective::objective;
-pub use params::{ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, SvmLoss};
+pub use params::{Bias, ClassWeight, DEFAULT_TOLERANCE, EngineChoice, HeadKind, HeadParams, SvmLoss};
 pub use part_file::PartFile;
 pub use prepared::{FitReport, Fitted, Prepared};
 pub use samples::Samples;

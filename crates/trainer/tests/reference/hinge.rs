@@ -76,7 +76,7 @@ fn one_against_rest(rows: &Rows, sign: &Array1<f64>, c: f64) -> (Array1<f64>, f6
         if violation < best_violation {
             (best, best_violation) = (theta.clone(), violation);
         }
-        if best_violation < 1e-10 || (stale > 12 && best_violation < 1e-6) {
+        if best_violation < 1e-10 || (stale > 5 && best_violation < 1e-6) {
             break;
         }
         if sigma < 1e9 {

@@ -6,6 +6,7 @@
 //! residualᵢ = b at the optimum.
 
 use crate::engine::Problem;
+use crate::params::Bias;
 
 /// Violation, in units of the margin, from which on it is seen whether other sizes of the weights are better.
 pub(super) const CLOSE: f64 = 0.2;
@@ -19,6 +20,8 @@ pub(super) struct OneAgainstRest {
     pub(super) sign: Vec<f64>,
     /// How much each row counts: its largest |β| is this times C.
     pub(super) weight: Vec<f64>,
+    /// Whether there is a bias beside the weights. If it is one of them, Σβ = 0 is no constraint, and b is 0 here.
+    pub(super) free_bias: bool,
 }
 
 /// Objective values at one solution: the optimum lies between them.
@@ -49,14 +52,17 @@ impl OneAgainstRest {
     pub(super) fn new(problem: &Problem, output: usize) -> Self {
         let sides = problem.objective().sides(output);
         let sign = sides.positive.iter().map(|&side| if side { 1.0 } else { -1.0 }).collect();
-        Self { sign, weight: sides.weight }
+        Self { sign, weight: sides.weight, free_bias: problem.head.bias == Bias::Free }
     }
 
-    /// The bias that loses least for the given residuals.
+    /// The bias that loses least for the given residuals, if it is free.
     ///
     /// The loss is piecewise linear in b with a break at each residual. From −∞ its slope is minus the weight of the positive rows,
     /// and each break adds the weight of its row, so the minimum is where the weights passed make up that of the positive rows.
     pub(super) fn best_bias(&self, residual: &[f64]) -> f64 {
+        if !self.free_bias {
+            return 0.0;
+        }
         let mut order: Vec<usize> = (0..residual.len()).collect();
         order.sort_unstable_by(|&a, &b| residual[a].total_cmp(&residual[b]).then(a.cmp(&b)));
         let positive: f64 = self.sign.iter().zip(&self.weight).map(|(sign, weight)| weight * (0.5 + 0.5 * sign)).sum();
@@ -159,7 +165,7 @@ mod tests {
         for rows in 2..30 {
             let sign: Vec<f64> = (0..rows).map(|row| if row % 3 == 0 { 1.0 } else { -1.0 }).collect();
             let weight: Vec<f64> = sign.iter().map(|&sign| if sign > 0.0 { 0.3 } else { 1.7 }).collect();
-            let one = OneAgainstRest { sign, weight };
+            let one = OneAgainstRest { sign, weight, free_bias: true };
             let residual: Vec<f64> = (0..rows).map(|_| uniform()).collect();
             let best = loss(&one, &residual, one.best_bias(&residual));
             for &other in residual.iter().chain(&[-3.0, 3.0]) {
@@ -170,14 +176,14 @@ mod tests {
 
     #[test]
     fn a_flat_stretch_gives_its_middle() {
-        let one = OneAgainstRest { sign: vec![1.0, -1.0], weight: vec![1.0, 1.0] };
+        let one = OneAgainstRest { sign: vec![1.0, -1.0], weight: vec![1.0, 1.0], free_bias: true };
         assert_eq!(one.best_bias(&[0.5, -0.25]), 0.125);
     }
 
     #[test]
     fn bounds_by_hand() {
         // Points at −1 and 1; w = 1 and b = 0 is the optimum for C ≥ ½, with β = ±½.
-        let one = OneAgainstRest { sign: vec![-1.0, 1.0], weight: vec![1.0, 1.0] };
+        let one = OneAgainstRest { sign: vec![-1.0, 1.0], weight: vec![1.0, 1.0], free_bias: true };
         let bounds = one.bounds(3.0, &[-0.5, 0.5], &[0.0, 0.0], 0.0);
         assert_eq!((bounds.primal, bounds.excess, bounds.square), (0.5, 0.0, 1.0));
         // β = 0: w = 0, and with b = 0 each row loses 3.

@@ -1,6 +1,6 @@
-//! Hinge-loss SVMs, one class against the rest, with a free bias: exact, and fast for many C and classes on one training set.
+//! Hinge-loss SVMs, one class against the rest, with a free bias or one that is a weight like others: exact, and fast for many C and classes on one training set.
 //!
-//! With many more rows than columns, coordinate descent on the dual goes along the ascending C, class by class. Else one Gram matrix
+//! With many more rows than columns, and with a bias that is not free, coordinate descent on the dual goes along the ascending C, class by class. Else one Gram matrix
 //! serves every class and C: each class goes along the ascending C, starting from the solution before, by sequential
 //! minimal optimisation. That is fast while few rows lie on the margin, but takes ever more steps as C grows on data that no plane
 //! separates; so once a class has spent as much on it as the interior-point method costs, that one takes over for this and the larger
@@ -30,6 +30,7 @@ use super::products::{combinations, scores};
 use super::{Certificate, Engine, Measure, Problem, Solution};
 use crate::Error;
 use crate::objective::outputs;
+use crate::params::Bias;
 
 /// What the methods aim at, as a share of the tolerance: weights are as far off as the square root of the gap.
 const AIM: f64 = 0.1;
@@ -45,8 +46,14 @@ const TALL: usize = 4;
 const MANY_ROWS: usize = 6000;
 
 /// Whether there are so many rows for the columns that coordinate descent beats inner products of all rows.
-pub(super) fn is_tall(rows: usize, columns: usize) -> bool {
+fn is_tall(rows: usize, columns: usize) -> bool {
     rows > MANY_ROWS.min(TALL * columns)
+}
+
+/// Whether coordinate descent takes the place of sequential minimal optimisation: for many rows, and without a constraint that ties
+/// multipliers together in pairs.
+pub(super) fn descends(bias: Bias, rows: usize, columns: usize) -> bool {
+    bias == Bias::Regularized || is_tall(rows, columns)
 }
 
 /// See the module.
@@ -72,6 +79,7 @@ struct Walker {
 /// What all classes share.
 struct Shared<'a> {
     features: ArrayView2<'a, f64>,
+    bias: Bias,
     inner: Option<(&'a Gram, &'a [usize])>,
     /// For sequential minimal optimisation.
     gram: OnceLock<Gram>,
@@ -151,17 +159,18 @@ impl Walker {
 
 impl<'a> Shared<'a> {
     fn new(problem: &Problem<'a>) -> Self {
-        let (features, inner, tolerance) = (problem.features, problem.inner, problem.head.tolerance);
+        let (features, bias, inner) = (problem.features, problem.head.bias, problem.inner);
+        let tolerance = problem.head.tolerance;
         let (n, r) = features.dim();
         // A row of a step costs about as much as ten multiply-adds of a matrix product.
         let steps = InteriorPoint::cost(n, r) / (10.0 * n as f64);
         let steps = 20 * n + steps as usize;
         let (gram, single, interior) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { features, inner, gram, single, interior, steps, tolerance }
+        Self { features, bias, inner, gram, single, interior, steps, tolerance }
     }
 
-    fn is_tall(&self) -> bool {
-        is_tall(self.features.nrows(), self.features.ncols())
+    fn descends(&self) -> bool {
+        descends(self.bias, self.features.nrows(), self.features.ncols())
     }
 
     fn gram(&self) -> &Gram {
@@ -183,7 +192,7 @@ impl<'a> Shared<'a> {
             }
             let target = AIM * self.tolerance * 0.1f64.powi(round as i32);
             open.iter_mut().for_each(|(_, walker)| walker.interior |= round + 1 == ROUNDS);
-            if self.is_tall() {
+            if self.descends() {
                 self.descend(
                     open.iter_mut().map(|(_, walker)| &mut **walker).filter(|walker| !walker.interior),
                     c,
@@ -269,7 +278,7 @@ impl<'a> Shared<'a> {
     /// Brings one class to the gap `target`, as far as its residuals tell.
     fn advance(&self, walker: &mut Walker, c: f64, target: f64) {
         let Walker { one, beta, residual, interior, .. } = walker;
-        if !*interior && !self.is_tall() {
+        if !*interior && !self.descends() {
             let gram = self.gram();
             let (end, steps) = smo::run(gram, one, c, target, self.steps, beta, residual);
             walker.iterations += steps;
@@ -281,7 +290,7 @@ impl<'a> Shared<'a> {
             if one.scaled(c, bounds, residual, bias).1.gap() <= target {
                 return;
             }
-            let method = self.interior.get_or_init(|| InteriorPoint::new(self.features));
+            let method = self.interior.get_or_init(|| InteriorPoint::new(self.features, self.bias));
             let (found, steps) = method.solve(one, c, target);
             *beta = found;
             walker.iterations += steps;

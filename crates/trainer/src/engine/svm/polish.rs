@@ -11,6 +11,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use super::dual::OneAgainstRest;
 use crate::engine::normal_equations::{Factor, NormalEquations};
+use crate::params::Bias;
 
 /// Where σ starts, what it grows by and where that ends, for rows of about unit size.
 const FIRST_SIGMA: f64 = 100.0;
@@ -133,7 +134,7 @@ impl Polish<'_> {
             wanted.clamp(0.0, cost)
         });
         let beta = Array1::from_shape_fn(next.len(), |row| sign[row] * next[row]);
-        let slope = (&weights - &self.features.t().dot(&beta), -beta.sum());
+        let slope = (&weights - &self.features.t().dot(&beta), if self.one.free_bias { -beta.sum() } else { 0.0 });
         Point { weights, bias, slack, alpha: next, free, slope }
     }
 
@@ -157,8 +158,12 @@ impl Polish<'_> {
             return (Some(Direction { weights: -slope, bias }), cost);
         }
         let rows = self.features.select(Axis(0), &point.free);
-        let direction =
-            if dual { narrow(&rows, sigma, slope, bias_slope) } else { wide(&rows, sigma, slope, bias_slope) };
+        let bias = if self.one.free_bias { Bias::Free } else { Bias::Regularized };
+        let direction = if dual {
+            narrow(&rows, bias, sigma, slope, bias_slope)
+        } else {
+            wide(&rows, bias, sigma, slope, bias_slope)
+        };
         (direction, cost)
     }
 
@@ -200,21 +205,26 @@ fn same_bounds(a: &Array1<f64>, b: &Array1<f64>, free: &[usize]) -> bool {
     a.iter().zip(b).enumerate().all(|(row, (a, b))| free.next_if_eq(&&row).is_some() || a == b)
 }
 
-/// Solves ((I + σ ZᵀZ, σ Zᵀ1), (σ 1ᵀZ, σ n)) (Δw, Δb) = −(g, h) for the rows Z by A = ZZᵀ + I / σ, for few rows.
-fn narrow(rows: &Array2<f64>, sigma: f64, slope: &Array1<f64>, bias_slope: f64) -> Option<Direction> {
+/// Solves ((I + σ ZᵀZ, σ Zᵀ1), (σ 1ᵀZ, σ n)) (Δw, Δb) = −(g, h) for the rows Z by A = ZZᵀ + I / σ, for few rows; without Δb where the
+/// bias is not free.
+fn narrow(rows: &Array2<f64>, bias: Bias, sigma: f64, slope: &Array1<f64>, bias_slope: f64) -> Option<Direction> {
     let gram = rows.dot(&rows.t());
     let lower = Mat::from_fn(rows.nrows(), rows.nrows(), |i, j| gram[[i, j]] + if i == j { 1.0 / sigma } else { 0.0 });
     let factor = Factor::new(lower)?;
-    let (of_slope, of_ones) = (factor.solve(rows.dot(slope)), factor.solve(Array1::ones(rows.nrows())));
+    let of_slope = factor.solve(rows.dot(slope));
+    if bias == Bias::Regularized {
+        return Some(Direction { weights: rows.t().dot(&of_slope) - slope, bias: 0.0 });
+    }
+    let of_ones = factor.solve(Array1::ones(rows.nrows()));
     let bias = (of_slope.sum() - bias_slope) / of_ones.sum();
     let weights = rows.t().dot(&(&of_slope - &(of_ones * bias))) - slope;
     Some(Direction { weights, bias })
 }
 
 /// The same for many rows, directly.
-fn wide(rows: &Array2<f64>, sigma: f64, slope: &Array1<f64>, bias_slope: f64) -> Option<Direction> {
+fn wide(rows: &Array2<f64>, bias: Bias, sigma: f64, slope: &Array1<f64>, bias_slope: f64) -> Option<Direction> {
     let r = rows.ncols();
-    let factor = NormalEquations::new(rows.view()).factor(&Array1::from_elem(rows.nrows(), sigma))?;
+    let factor = NormalEquations::new(rows.view(), bias).factor(&Array1::from_elem(rows.nrows(), sigma))?;
     let right = Array1::from_shape_fn(r + 1, |at| -if at < r { slope[at] } else { bias_slope });
     let change = factor.solve(right);
     Some(Direction { weights: change.slice(ndarray::s![..r]).to_owned(), bias: change[r] })
