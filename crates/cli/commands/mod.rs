@@ -171,6 +171,9 @@ pub struct HeadArgs {
     /// What an SVM pays for images within the margin: libsvm's loss, or liblinear's default.
     #[arg(long = "loss", value_name = "hinge|squared-hinge", default_value = "hinge", value_parser = ["hinge", "squared-hinge"])]
     svm_loss_text: String,
+    /// What the bias costs: nothing (libsvm's objective), or as much as a weight (liblinear's).
+    #[arg(long = "bias", value_name = "free|regularized", default_value = "free", value_parser = ["free", "regularized"])]
+    bias_text: String,
     /// How close to the optimum each fit has to come: bounds the relative error of logistic weights, and how far an SVM's
     /// objective is above its minimum. A fit that stays above it is reported.
     #[arg(long = "tol", value_name = "TOL", default_value_t = headstart_trainer::DEFAULT_TOLERANCE)]
@@ -211,7 +214,8 @@ impl HeadArgs {
         let class_weight = parse(&self.class_weight_text)?;
         let engine = parse(&self.engine_text)?;
         let svm_loss = parse(&self.svm_loss_text)?;
-        let params = HeadParams { kind, svm_loss, engine, class_weight, tolerance: self.tolerance };
+        let bias = parse(&self.bias_text)?;
+        let params = HeadParams { kind, svm_loss, engine, class_weight, bias, tolerance: self.tolerance };
         params.check().map_err(usage)
     }
 }

@@ -11,7 +11,7 @@ use crate::engine::Certificate;
 use crate::interval::Estimate;
 use crate::metrics::{Metrics, argmax_rows, log_losses};
 use crate::model::LinearModel;
-use crate::params::ClassWeight;
+use crate::params::{Bias, ClassWeight, DEFAULT_TOLERANCE, SvmLoss};
 use crate::selection::Scheme;
 use crate::{Error, samples};
 
@@ -60,6 +60,15 @@ pub struct TrainingSummary {
     pub standardize: bool,
     /// How much rows counted, by class.
     pub class_weight: ClassWeight,
+    /// What an SVM paid for rows within the margin; absent for other heads, and in files of headstart before it was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<SvmLoss>,
+    /// What the bias cost. Files of headstart before it could cost anything do not say.
+    #[serde(default)]
+    pub bias: Bias,
+    /// What the certificate of each fit had to reach.
+    #[serde(default = "default_tolerance")]
+    pub tolerance: f64,
     /// Seed of the folds.
     pub seed: u64,
     /// How C was chosen.
@@ -95,6 +104,10 @@ pub struct TrainingSummary {
 
 fn once() -> usize {
     1
+}
+
+fn default_tolerance() -> f64 {
+    DEFAULT_TOLERANCE
 }
 
 /// Scores a model (or a [`Head`]) on labelled raw features.

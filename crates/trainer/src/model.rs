@@ -155,15 +155,28 @@ impl LinearModel {
         Ok(scores)
     }
 
+    /// What the difference of both classes' scores is multiplied by to give the one output of two classes.
+    fn collapse_factor(&self) -> f64 {
+        match self.kind {
+            HeadKind::Logistic => 1.0,
+            HeadKind::Svm | HeadKind::Ridge => 0.5,
+        }
+    }
+
+    /// Undoes [`expand`] on the biases of this model.
+    pub(crate) fn outputs_bias(&self) -> Array1<f64> {
+        if self.classes.len() > 2 {
+            return self.bias.clone();
+        }
+        Array1::from_elem(1, (self.bias[1] - self.bias[0]) * self.collapse_factor())
+    }
+
     /// Undoes [`expand`] on the weights and on scores of this model.
     pub(crate) fn collapse(&self, scores: &Array2<f64>) -> (Array2<f64>, Array2<f64>) {
         if self.classes.len() > 2 {
             return (self.weights.clone(), scores.clone());
         }
-        let factor = match self.kind {
-            HeadKind::Logistic => 1.0,
-            HeadKind::Svm | HeadKind::Ridge => 0.5,
-        };
+        let factor = self.collapse_factor();
         let difference = |rows: ArrayView2<f64>| (&rows.column(1) - &rows.column(0)) * factor;
         let weights = difference(self.weights.t()).insert_axis(Axis(0));
         (weights, difference(scores.view()).insert_axis(Axis(1)))

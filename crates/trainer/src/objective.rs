@@ -1,4 +1,4 @@
-//! Objectives and losses in f64, as scikit-learn writes them: `C · Σ wᵢ lossᵢ + ½‖W‖²`, the bias free.
+//! Objectives and losses in f64, as scikit-learn writes them: `C · Σ wᵢ lossᵢ + ½‖W‖²`, the bias free or a weight like others.
 //!
 //! `scores` have one column for two classes (positive means class 1) and one per class otherwise.
 
@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::metrics::log_sum_exp;
 use crate::model::LinearModel;
-use crate::params::{ClassWeight, HeadParams, Loss};
+use crate::params::{Bias, ClassWeight, HeadParams, Loss};
 
 /// Number of linear functions a head of `classes` classes has: one for two classes, else one each.
 pub(crate) fn outputs(classes: usize) -> usize {
@@ -148,7 +148,11 @@ pub fn objective(
     crate::samples::check_labels(labels, model.classes().len())?;
     let scores = model.decision(features)?;
     let (weights, scores) = model.collapse(&scores);
-    Ok(Objective::new(head, labels, model.classes().len(), None).value(scores.view(), &weights, model.c()))
+    let value = Objective::new(head, labels, model.classes().len(), None).value(scores.view(), &weights, model.c());
+    Ok(match head.bias {
+        Bias::Free => value,
+        Bias::Regularized => value + 0.5 * model.outputs_bias().iter().map(|bias| bias * bias).sum::<f64>(),
+    })
 }
 
 #[cfg(test)]

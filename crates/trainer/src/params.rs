@@ -80,6 +80,16 @@ pub enum SvmLoss {
     SquaredHinge,
 }
 
+impl SvmLoss {
+    /// The name used on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hinge => "hinge",
+            Self::SquaredHinge => "squared-hinge",
+        }
+    }
+}
+
 impl std::str::FromStr for SvmLoss {
     type Err = Error;
 
@@ -91,6 +101,45 @@ impl std::str::FromStr for SvmLoss {
                 name: "--loss",
                 value: format!("'{text}'"),
                 wanted: "choose hinge or squared-hinge",
+            }),
+        }
+    }
+}
+
+/// What the bias costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bias {
+    /// Nothing: libsvm's objective, and that of scikit-learn's `LogisticRegression` (lbfgs) and `RidgeClassifier`. Moving all features
+    /// by the same amount changes no score.
+    #[default]
+    Free,
+    /// As much as a weight: liblinear's objective, and so that of scikit-learn's `LinearSVC` (at `intercept_scaling=1`). The bias is
+    /// one more weight, on a feature that is 1 in every row. (With standardisation it is 1 beside the standardised features.)
+    Regularized,
+}
+
+impl Bias {
+    /// The name used on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Regularized => "regularized",
+        }
+    }
+}
+
+impl std::str::FromStr for Bias {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "free" => Ok(Self::Free),
+            "regularized" => Ok(Self::Regularized),
+            _ => Err(Error::Parameter {
+                name: "--bias",
+                value: format!("'{text}'"),
+                wanted: "choose free or regularized",
             }),
         }
     }
@@ -155,18 +204,21 @@ pub struct HeadParams {
     pub engine: EngineChoice,
     /// How much rows count, by class.
     pub class_weight: ClassWeight,
+    /// What the bias costs.
+    pub bias: Bias,
     /// What the certificate of each fit has to reach; see [`crate::Measure`].
     pub tolerance: f64,
 }
 
 impl HeadParams {
-    /// The default engine and tolerance, all rows of equal weight.
+    /// The default engine and tolerance, all rows of equal weight, the bias free.
     pub fn new(kind: HeadKind) -> Self {
         Self {
             kind,
             svm_loss: SvmLoss::Hinge,
             engine: EngineChoice::Default,
             class_weight: ClassWeight::None,
+            bias: Bias::Free,
             tolerance: DEFAULT_TOLERANCE,
         }
     }
@@ -201,6 +253,11 @@ impl HeadParams {
         if self.engine == EngineChoice::Linfa {
             if self.loss() == Loss::Logistic && self.class_weight != ClassWeight::None {
                 return Err(Error::LinfaWeights);
+            }
+            if self.bias == Bias::Regularized {
+                let value = self.bias.name().into();
+                let wanted = "linfa leaves the bias free; use --engine default to penalise it";
+                return Err(Error::Parameter { name: "--bias", value, wanted });
             }
             if matches!(self.loss(), Loss::SquaredHinge | Loss::Squared) {
                 let value = "linfa".into();
@@ -256,6 +313,11 @@ mod tests {
         assert!(head.check().is_ok());
         head.engine = EngineChoice::Linfa;
         assert!(message(head).contains("linfa-logistic"));
+        let regularized = HeadParams { bias: Bias::Regularized, ..HeadParams::new(HeadKind::Svm) };
+        assert!(regularized.check().is_ok());
+        let message = HeadParams { engine: EngineChoice::Linfa, ..regularized }.check().unwrap_err().to_string();
+        assert!(message.contains("--bias is regularized") && message.contains("--engine default"), "{message}");
+        assert!("none".parse::<Bias>().unwrap_err().to_string().contains("free or regularized"));
         assert!("forest".parse::<HeadKind>().unwrap_err().to_string().contains("logistic, svm or ridge"));
         assert!("fast".parse::<EngineChoice>().unwrap_err().to_string().contains("default or linfa"));
     }

@@ -14,8 +14,8 @@ use crate::folds::stratified_folds;
 use crate::metrics::Metrics;
 use crate::model::{LinearModel, expand};
 use crate::normalize::Scaling;
-use crate::params::{HeadParams, Loss};
-use crate::reduction::Design;
+use crate::params::{Bias, HeadParams, Loss};
+use crate::reduction::{Design, with_ones};
 use crate::samples::Samples;
 use crate::search::{Search, check_cs};
 use crate::selection::{CrossValidation, FoldScore, Scheme, Setting, Tried};
@@ -48,8 +48,8 @@ pub struct Fitted {
 
 /// A training set in solver coordinates, ready for [`Self::cross_validate`] and [`Self::fit`] of any head.
 ///
-/// Without standardisation one reduction serves every fold: the bias is free, so centring with all training rows instead of a
-/// fold's changes no solution, and neither does a rotation. With it each fold has its own, so that no statistic of a held-out row
+/// Without standardisation one reduction serves every fold: where the bias is free, centring with all training rows instead of a
+/// fold's changes no solution (where it is not, nothing is centred), and neither does a rotation. With it each fold has its own, so that no statistic of a held-out row
 /// enters its training.
 pub struct Prepared<'a> {
     samples: Samples<'a>,
@@ -62,14 +62,24 @@ pub struct Prepared<'a> {
     /// Fold after fold, repeat after repeat.
     splits: Vec<Split>,
     train: Vec<usize>,
+    /// Whether designs are turned to their principal axes.
+    rotate: bool,
+    /// For heads whose bias is free, and for those whose bias is regularized; made when the first asks for them.
+    free: OnceLock<Coordinates>,
+    regularized: OnceLock<Coordinates>,
+    seconds: f64,
+}
+
+/// Training rows in solver coordinates for one kind of bias.
+struct Coordinates {
+    bias: Bias,
+    /// The features with a column of ones, if the bias is the weight of that.
+    with_ones: Option<Array2<f32>>,
     full: Design,
     /// For folds whose design is their own and small enough to keep.
     fold_designs: Vec<OnceLock<Design>>,
-    /// Whether folds with a design of their own turn it to its principal axes.
-    rotate: bool,
     /// Inner products of the rows of `full`, for heads that want them.
-    inner: Option<Gram>,
-    seconds: f64,
+    inner: OnceLock<Gram>,
 }
 
 /// One fold's data in solver coordinates.
@@ -136,14 +146,7 @@ impl<'a> Prepared<'a> {
             }
         }
 
-        let held_out = if scheme == Scheme::Holdout { &splits[0].test[..] } else { &[] };
         let normalized = scaling.normalize.rows(samples.features);
-        let features = either(&normalized, samples.features.reborrow());
-        let full = Design::build(features, &train, held_out, scaling.standardize, false)?;
-        if !full.varies() {
-            return Err(Error::ConstantFeatures { rows: train.len() });
-        }
-        let fold_designs = splits.iter().map(|_| OnceLock::new()).collect();
         let seconds = started.elapsed().as_secs_f64();
         Ok(Self {
             samples,
@@ -154,10 +157,9 @@ impl<'a> Prepared<'a> {
             normalized,
             splits,
             train,
-            full,
-            fold_designs,
             rotate: false,
-            inner: None,
+            free: OnceLock::new(),
+            regularized: OnceLock::new(),
             seconds,
         })
     }
@@ -171,16 +173,41 @@ impl<'a> Prepared<'a> {
         let started = Instant::now();
         // Orthogonal columns cost more than one fit.
         self.rotate = !self.splits.is_empty() && heads.iter().any(|head| head.loss() != Loss::Hinge);
-        if self.rotate {
-            self.full.rotate()?;
-        }
-        let (rows, columns) = self.full.train.dim();
         let shares = self.scheme == Scheme::KFold && !self.scaling.standardize;
-        if shares && heads.iter().any(|head| wants_inner_products(head, rows, columns)) {
-            self.inner = Some(Gram::new(self.full.train.view()));
+        for head in heads {
+            let Coordinates { full, inner, .. } = self.coordinates(head.bias)?;
+            let (rows, columns) = full.train.dim();
+            if shares && wants_inner_products(head, rows, columns) {
+                inner.get_or_init(|| Gram::new(full.train.view()));
+            }
         }
         self.seconds += started.elapsed().as_secs_f64();
         Ok(self)
+    }
+
+    /// Coordinates for heads of this bias.
+    fn coordinates(&self, bias: Bias) -> Result<&Coordinates, Error> {
+        let place = match bias {
+            Bias::Free => &self.free,
+            Bias::Regularized => &self.regularized,
+        };
+        if let Some(made) = place.get() {
+            return Ok(made);
+        }
+        let with_ones = (bias == Bias::Regularized).then(|| with_ones(self.features()));
+        let held_out = if self.scheme == Scheme::Holdout { &self.splits[0].test[..] } else { &[] };
+        let features = either(&with_ones, self.features());
+        let full = Design::build(features, &self.train, held_out, self.scaling.standardize, bias, self.rotate)?;
+        if !full.varies() {
+            return Err(Error::ConstantFeatures { rows: self.train.len() });
+        }
+        let fold_designs = self.splits.iter().map(|_| OnceLock::new()).collect();
+        Ok(place.get_or_init(|| Coordinates { bias, with_ones, full, fold_designs, inner: OnceLock::new() }))
+    }
+
+    /// The rows that these coordinates are made of.
+    fn features_of<'p>(&'p self, coordinates: &'p Coordinates) -> ArrayView2<'p, f32> {
+        either(&coordinates.with_ones, self.features())
     }
 
     /// Seconds that checks, folds and the reduction of all training rows took.
@@ -222,7 +249,7 @@ impl<'a> Prepared<'a> {
 
     /// Whether solvers see fewer columns than there are features.
     pub fn is_reduced(&self) -> bool {
-        self.full.is_reduced()
+        self.train.len() <= self.samples.features.ncols()
     }
 
     /// Folds of the cross-validation, of each repeat; 1 for a fixed split, 0 without validation.
@@ -253,6 +280,7 @@ impl<'a> Prepared<'a> {
         if self.splits.is_empty() {
             return Err(Error::Split("cross-validation needs folds or validation rows".into()));
         }
+        let coordinates = self.coordinates(head.bias)?;
         let started = Instant::now();
         let metric = search.compared_by();
         let truth: Vec<Vec<usize>> = self.splits.iter().map(|split| self.labels(&split.test)).collect();
@@ -266,8 +294,9 @@ impl<'a> Prepared<'a> {
         })?;
         let mut cs = search.cs().to_vec();
         for round in 0..=search.rounds() {
-            let scores =
-                (0..self.splits.len()).into_par_iter().map(|fold| self.score_fold(fold, head, &cs, metric, done));
+            let scores = (0..self.splits.len())
+                .into_par_iter()
+                .map(|fold| self.score_fold(coordinates, fold, head, &cs, metric, done));
             tried.add(round, &cs, scores.collect::<Result<_, _>>()?);
             cs = tried.around_best();
             if cs.is_empty() {
@@ -285,15 +314,16 @@ impl<'a> Prepared<'a> {
         check_cs(&[c])?;
         head.verify()?;
         let engine = engine(head);
+        let coordinates = self.coordinates(head.bias)?;
+        let full = &coordinates.full;
         let started = Instant::now();
         let (labels, weights) = (self.labels(&self.train), self.weights(&self.train));
-        let mut problem =
-            self.problem(self.full.train.view(), &labels, weights.as_deref(), head, self.full.is_orthogonal());
+        let mut problem = self.problem(full.train.view(), &labels, weights.as_deref(), head, full.is_orthogonal());
         let all: Vec<usize> = (0..self.train.len()).collect();
-        problem.inner = self.inner.as_ref().map(|inner| (inner, &all[..]));
-        let solution = engine.fit(&problem, self.full.solver_c(c))?;
-        let objective = self.full.outer_objective(solution.objective);
-        let (weights, bias) = self.full.to_raw(self.features(), &solution.weights, &solution.bias);
+        problem.inner = coordinates.inner.get().map(|inner| (inner, &all[..]));
+        let solution = engine.fit(&problem, full.solver_c(c))?;
+        let objective = full.outer_objective(solution.objective);
+        let (weights, bias) = full.to_raw(self.features_of(coordinates), &solution.weights, &solution.bias);
         let model = LinearModel::from_outputs(head.kind, self.samples.classes, weights, bias, c)
             .map_err(|reason| Error::Solver { engine: engine.name(), c, reason })?
             .on_rows(self.scaling.normalize);
@@ -345,26 +375,23 @@ impl<'a> Prepared<'a> {
         Problem { features, labels, classes, weights, head: *head, orthogonal, inner: None }
     }
 
-    fn fold_data(&self, fold: usize) -> Result<FoldData<'_>, Error> {
+    fn fold_data<'p>(&'p self, coordinates: &'p Coordinates, fold: usize) -> Result<FoldData<'p>, Error> {
+        let Coordinates { bias, full, fold_designs, .. } = coordinates;
         let split = &self.splits[fold];
         if self.scheme == Scheme::Holdout {
-            return Ok(FoldData::Kept(&self.full));
+            return Ok(FoldData::Kept(full));
         }
         if !self.scaling.standardize {
             // All rows train, so rows of the samples are rows of the design.
-            let select = |rows: &[usize]| self.full.train.select(Axis(0), rows);
-            return Ok(FoldData::Selected {
-                train: select(&split.train),
-                test: select(&split.test),
-                design: &self.full,
-            });
+            let select = |rows: &[usize]| full.train.select(Axis(0), rows);
+            return Ok(FoldData::Selected { train: select(&split.train), test: select(&split.test), design: full });
         }
-        if let Some(design) = self.fold_designs[fold].get() {
+        if let Some(design) = fold_designs[fold].get() {
             return Ok(FoldData::Kept(design));
         }
-        let design = Design::build(self.features(), &split.train, &split.test, true, self.rotate)?;
+        let design = Design::build(self.features_of(coordinates), &split.train, &split.test, true, *bias, self.rotate)?;
         if self.keeps(&design) {
-            Ok(FoldData::Kept(self.fold_designs[fold].get_or_init(|| design)))
+            Ok(FoldData::Kept(fold_designs[fold].get_or_init(|| design)))
         } else {
             Ok(FoldData::Fresh(Box::new(design)))
         }
@@ -381,19 +408,20 @@ impl<'a> Prepared<'a> {
 
     fn score_fold(
         &self,
+        coordinates: &Coordinates,
         fold: usize,
         head: &HeadParams,
         cs: &[f64],
         metric: Metric,
         done: &(dyn Fn() + Sync),
     ) -> Result<Vec<FoldScore>, Error> {
-        let data = self.fold_data(fold)?;
+        let data = self.fold_data(coordinates, fold)?;
         let (train, test, design) = data.parts();
         let (train_labels, test_labels) = (self.labels(&self.splits[fold].train), self.labels(&self.splits[fold].test));
         let train_weights = self.weights(&self.splits[fold].train);
         let mut problem = self.problem(train, &train_labels, train_weights.as_deref(), head, design.is_orthogonal());
-        if std::ptr::eq(design, &self.full) && self.scheme == Scheme::KFold {
-            problem.inner = self.inner.as_ref().map(|all| (all, &self.splits[fold].train[..]));
+        if std::ptr::eq(design, &coordinates.full) && self.scheme == Scheme::KFold {
+            problem.inner = coordinates.inner.get().map(|all| (all, &self.splits[fold].train[..]));
         }
         let inner: Vec<f64> = cs.iter().map(|&c| design.solver_c(c)).collect();
         let solutions = engine(head).fit_path(&problem, &inner, done)?;

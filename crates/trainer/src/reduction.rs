@@ -1,6 +1,7 @@
 //! The coordinates that solvers work in: f64, centred, of unit size, and no wider than there are rows.
 //!
-//! Every step leaves the problem the same. The bias of a head is not penalised, so centring moves nothing but the bias. Dividing all
+//! Every step leaves the problem the same. A free bias is not penalised, so centring moves nothing but the bias; one that is
+//! regularized is the weight of a feature of ones, and nothing is centred but what standardisation asks for. Dividing all
 //! features by one number `unit` is undone by C' = C · unit². And an L2-penalised linear model lies in the span of the training rows
 //! and doesn't change under rotation, so with n ≤ d the n × n Gram matrix G = X̃X̃ᵀ = U S² Uᵀ says all: solvers see Z = U S, and
 //! weights V found there belong to W = V S⁻¹ Uᵀ X̃ (Hastie and Tibshirani 2004). That is done once for all C, folds and classes.
@@ -10,7 +11,9 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::eigen::{PrincipalAxes, principal_axes};
+use crate::eigen::PrincipalAxes;
+use crate::faint;
+use crate::params::Bias;
 
 /// Rows and columns handled at once. Constants, never derived from the number of cores: sums are then taken in the same order, and
 /// the same seed gives the same bits, on every number of threads.
@@ -29,7 +32,9 @@ pub(crate) struct Design {
     scale: Array1<f64>,
     /// Root mean square norm of the training rows before the division by it.
     unit: f64,
-    /// Training rows in solver coordinates, n × r, of mean 0 and root mean square norm 1.
+    bias: Bias,
+    varies: bool,
+    /// Training rows in solver coordinates, n × r, of root mean square norm 1, and of mean 0 if the bias is free.
     pub(crate) train: Array2<f64>,
     /// Held-out rows in the same coordinates.
     pub(crate) test: Array2<f64>,
@@ -50,6 +55,7 @@ enum Back {
 
 impl Design {
     /// Puts the rows `train` of `x` into solver coordinates, and the rows `test` along with them; statistics come from `train` alone.
+    /// If the bias is regularized, the last column of `x` is one of ones (see [`with_ones`]), whose weight is the bias.
     /// `rotate`: whether columns are to be made orthogonal even where that makes nothing smaller.
     ///
     /// # Errors
@@ -59,9 +65,16 @@ impl Design {
         train: &[usize],
         test: &[usize],
         standardize: bool,
+        bias: Bias,
         rotate: bool,
     ) -> Result<Self, Error> {
-        let (mean, deviation) = column_statistics(x, train);
+        let (own_mean, deviation) = column_statistics(x, train);
+        let mut mean = own_mean.clone();
+        if bias == Bias::Regularized {
+            // What it costs to move the bias is not for nothing: features stay where they are, the last, of ones, in any case.
+            let last = mean.len() - 1;
+            mean.slice_mut(s![if standardize { last } else { 0 }..]).fill(0.0);
+        }
         let mut scale = if standardize { deviation.clone() } else { Array1::ones(x.ncols()) };
         // A constant feature has nothing to scale (and what rounding leaves of it must not be blown up).
         scale
@@ -69,11 +82,23 @@ impl Design {
             .zip(&deviation)
             .filter(|(_, deviation)| **deviation == 0.0)
             .for_each(|(scale, _)| *scale = 1.0);
-        let mean_square: f64 = deviation.iter().zip(&scale).map(|(deviation, scale)| (deviation / scale).powi(2)).sum();
+        let offset = &own_mean - &mean;
+        let squares = deviation.iter().zip(&offset).zip(&scale);
+        let mean_square: f64 =
+            squares.map(|((deviation, offset), scale)| (deviation.powi(2) + offset.powi(2)) / scale.powi(2)).sum();
+        let varies = deviation.iter().any(|&deviation| deviation > 0.0);
         let unit = if mean_square > 0.0 { mean_square.sqrt() } else { 1.0 };
         scale *= unit;
-        let mut design =
-            Self { mean, scale, unit, train: Array2::zeros((0, 0)), test: Array2::zeros((0, 0)), back: Back::Same };
+        let mut design = Self {
+            mean,
+            scale,
+            unit,
+            bias,
+            varies,
+            train: Array2::zeros((0, 0)),
+            test: Array2::zeros((0, 0)),
+            back: Back::Same,
+        };
         if train.len() <= x.ncols() {
             design.reduce(x, train, test)?;
         } else {
@@ -88,7 +113,7 @@ impl Design {
 
     /// Whether any feature varies over the training rows.
     pub(crate) fn varies(&self) -> bool {
-        self.train.iter().any(|&value| value != 0.0)
+        self.varies
     }
 
     /// Whether the columns of the training rows are orthogonal.
@@ -148,7 +173,12 @@ impl Design {
             }
         };
         raw /= &self.scale;
-        let bias = bias - &raw.dot(&self.mean);
+        let mut bias = bias - &raw.dot(&self.mean);
+        if self.bias == Bias::Regularized {
+            let last = raw.ncols() - 1;
+            bias += &raw.column(last);
+            raw = raw.slice(s![.., ..last]).to_owned();
+        }
         (raw, bias)
     }
 
@@ -184,11 +214,24 @@ impl Design {
 
     fn reduce(&mut self, x: ArrayView2<f32>, train: &[usize], test: &[usize]) -> Result<(), Error> {
         let gram = self.inner_products(x, train, train);
-        // Solvers need a column even if nothing varies.
-        let nothing = || PrincipalAxes { sizes: Array1::ones(1), vectors: Array2::zeros((train.len(), 1)) };
-        let PrincipalAxes { sizes, vectors } = principal_axes(&gram)?.unwrap_or_else(nothing);
-        let back = &vectors / &sizes;
-        let reduced = vectors * &sizes;
+        let axes = PrincipalAxes::new(&gram)?;
+        let rank = faint::rank(x, train) + usize::from(self.bias == Bias::Regularized);
+        let (reduced, back) = if axes.clear() < rank {
+            let tiles = |columns: std::ops::Range<usize>| {
+                let mut block = Array2::zeros((train.len(), columns.len()));
+                block
+                    .axis_chunks_iter_mut(Axis(0), ROW_BLOCK)
+                    .into_par_iter()
+                    .zip(train.par_chunks(ROW_BLOCK))
+                    .for_each(|(mut block, rows)| self.fill(x, rows, columns.clone(), &mut block));
+                block
+            };
+            faint::coordinates(&axes.vectors, &column_blocks(x.ncols()), &tiles)
+        } else {
+            // Solvers need a column even if nothing varies.
+            let PrincipalAxes { sizes, vectors } = axes.strong();
+            (&vectors * &sizes, &vectors / &sizes)
+        };
         self.test = self.inner_products(x, test, train).dot(&back);
         self.train = reduced;
         self.back = Back::Rows(train.to_vec(), back);
@@ -205,18 +248,24 @@ impl Design {
         if self.is_orthogonal() || self.train.ncols() > WIDEST_ROTATION {
             return Ok(());
         }
-        let axes = principal_axes(&column_products(&self.train))?;
-        let Some(PrincipalAxes { vectors: rotation, .. }) = axes else { return Ok(()) };
-        let turn = |rows: &Array2<f64>| {
+        let PrincipalAxes { vectors: mut rotation, .. } = PrincipalAxes::new(&column_products(&self.train))?;
+        let turn = |rows: &Array2<f64>, rotation: &Array2<f64>| {
             let mut out = Array2::zeros((rows.nrows(), rotation.ncols()));
             out.axis_chunks_iter_mut(Axis(0), ROW_BLOCK)
                 .into_par_iter()
                 .zip(rows.axis_chunks_iter(Axis(0), ROW_BLOCK))
-                .for_each(|(mut out, block)| general_mat_mul(1.0, &block, &rotation, 0.0, &mut out));
+                .for_each(|(mut out, block)| general_mat_mul(1.0, &block, rotation, 0.0, &mut out));
             out
         };
-        self.train = turn(&self.train);
-        self.test = turn(&self.test);
+        self.train = turn(&self.train, &rotation);
+        // What is left of directions in which nothing varies is rounding. That is seen in the rows themselves: eigenvalues, which are
+        // squares, would not tell it from features in small units.
+        let kept = faint::kept(&self.train);
+        if kept.len() < rotation.ncols() {
+            rotation = rotation.select(Axis(1), &kept);
+            self.train = self.train.select(Axis(1), &kept);
+        }
+        self.test = turn(&self.test, &rotation);
         self.back = Back::Rotation(rotation);
         Ok(())
     }
@@ -256,6 +305,13 @@ impl Design {
         }
         gram
     }
+}
+
+/// The rows with a feature more, which is 1 in each.
+pub(crate) fn with_ones(x: ArrayView2<f32>) -> Array2<f32> {
+    let mut out = Array2::ones((x.nrows(), x.ncols() + 1));
+    out.slice_mut(s![.., ..x.ncols()]).assign(&x);
+    out
 }
 
 fn column_blocks(columns: usize) -> Vec<std::ops::Range<usize>> {
@@ -325,7 +381,7 @@ mod tests {
 
     /// Scores from solver coordinates equal scores from raw features with the weights taken back.
     fn agrees(x: &Array2<f32>, train: &[usize], test: &[usize], standardize: bool) -> Design {
-        let design = Design::build(x.view(), train, test, standardize, true).unwrap();
+        let design = Design::build(x.view(), train, test, standardize, Bias::Free, true).unwrap();
         let mut seed = SplitMix64::new(9);
         let weights = Array2::from_shape_fn((3, design.train.ncols()), |_| {
             (seed.next() >> 40) as f64 / (1u64 << 24) as f64 - 0.5
@@ -352,11 +408,34 @@ mod tests {
         }
     }
 
+    /// The weight of the ones is the bias, and the norm of all weights stays the same.
+    #[test]
+    fn a_regularized_bias_is_a_weight_like_others() {
+        for (rows, columns) in [(60, 20), (20, 60)] {
+            let (x, all) = (random(rows, columns, 8), (0..rows).collect::<Vec<_>>());
+            for standardize in [false, true] {
+                let ready = with_ones(x.view());
+                let design = Design::build(ready.view(), &all, &[], standardize, Bias::Regularized, true).unwrap();
+                assert!(design.varies());
+                let weights = Array2::from_shape_fn((1, design.train.ncols()), |(_, column)| 1.0 / (1 + column) as f64);
+                let (raw, bias) = design.to_raw(ready.view(), &weights, &Array1::zeros(1));
+                assert_eq!(raw.ncols(), columns);
+                let outer = x.mapv(f64::from).dot(&raw.t()) + &bias;
+                let inner = design.train.dot(&weights.t());
+                assert!((&inner - &outer).iter().all(|difference| difference.abs() < 1e-7));
+                if !standardize {
+                    let square = (&raw * &raw).sum() + bias[0] * bias[0];
+                    assert!((design.outer_objective((&weights * &weights).sum()) / square - 1.0).abs() < 1e-9);
+                }
+            }
+        }
+    }
+
     #[test]
     fn unit_size_and_mean_zero() {
         for columns in [20, 400] {
             let x = random(60, columns, 3).mapv(|value| value * 1e4);
-            let design = Design::build(x.view(), &(0..60).collect::<Vec<_>>(), &[], false, true).unwrap();
+            let design = Design::build(x.view(), &(0..60).collect::<Vec<_>>(), &[], false, Bias::Free, true).unwrap();
             assert!((design.train.iter().map(|value| value * value).sum::<f64>() / 60.0 - 1.0).abs() < 1e-9);
             assert!(design.train.mean_axis(Axis(0)).unwrap().iter().all(|mean| mean.abs() < 1e-9));
         }
@@ -367,7 +446,7 @@ mod tests {
         let mut x = random(20, 50, 4);
         let first = x.row(0).to_owned();
         x.row_mut(1).assign(&first);
-        let design = Design::build(x.view(), &(0..20).collect::<Vec<_>>(), &[], false, true).unwrap();
+        let design = Design::build(x.view(), &(0..20).collect::<Vec<_>>(), &[], false, Bias::Free, true).unwrap();
         assert_eq!(design.train.ncols(), 18, "20 rows, less one for the mean, less one for the copy");
     }
 
@@ -377,12 +456,12 @@ mod tests {
             let mut x = random(rows, 40, 5);
             x.column_mut(7).fill(0.1);
             let all: Vec<usize> = (0..rows).collect();
-            let design = Design::build(x.view(), &all, &[], true, true).unwrap();
+            let design = Design::build(x.view(), &all, &[], true, Bias::Free, true).unwrap();
             let (raw, _) = design.to_raw(x.view(), &Array2::ones((1, design.train.ncols())), &Array1::zeros(1));
             assert!(raw.iter().all(|weight| weight.is_finite()));
         }
         let same = Array2::from_elem((5, 8), 0.1f32);
-        assert!(!Design::build(same.view(), &[0, 1, 2, 3, 4], &[], true, true).unwrap().varies());
+        assert!(!Design::build(same.view(), &[0, 1, 2, 3, 4], &[], true, Bias::Free, true).unwrap().varies());
     }
 
     #[test]
@@ -391,7 +470,7 @@ mod tests {
         let rows: Vec<usize> = (0..300).collect();
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| Design::build(x.view(), &rows, &[3, 5], true, true).unwrap())
+            pool.install(|| Design::build(x.view(), &rows, &[3, 5], true, Bias::Free, true).unwrap())
         };
         let (one, five) = (run(1), run(5));
         assert_eq!(one.train, five.train);

@@ -8,7 +8,7 @@ use crate::head::{Head, Source, TrainingSummary};
 use crate::metrics::Metrics;
 use crate::model::LinearModel;
 use crate::nested::{NestedValidation, OuterFolds};
-use crate::params::HeadParams;
+use crate::params::{HeadKind, HeadParams};
 use crate::prepared::{Counter, FitReport, Prepared};
 use crate::samples::Samples;
 use crate::search::Search;
@@ -147,6 +147,9 @@ pub fn train_prepared(
         class_counts: prepared.class_counts(),
         standardize: prepared.standardize(),
         class_weight: head.class_weight,
+        loss: (head.kind == HeadKind::Svm).then_some(head.svm_loss),
+        bias: head.bias,
+        tolerance: head.tolerance,
         seed: prepared.seed(),
         scheme: prepared.scheme(),
         folds: prepared.folds(),

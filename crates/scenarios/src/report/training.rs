@@ -38,6 +38,7 @@ pub fn provenance(content: &Content) -> String {
     let (from, training) = (content.provenance, &content.outcome.training);
     let imported = content.is_imported();
     let listed = if imported { "Imported from" } else { "Images listed from" };
+    let loss = training.loss.map_or(String::new(), |loss| format!(" with {} loss", loss.name()));
     let mut facts: Vec<(&str, String)> = vec![
         ("Backbone", name(&from.backbone)),
         ("Weights", name(&from.weights.source)),
@@ -54,10 +55,12 @@ pub fn provenance(content: &Content) -> String {
         (listed, from.images.as_deref().map_or_else(|| "–".into(), name)),
         ("Cache", name(&content.cache)),
         ("Head file", name(&content.head)),
-        ("Head", format!("{} by {}, C = {}", content.kind, escape(&training.engine), short(content.c))),
+        ("Head", format!("{}{loss} by {}, C = {}", content.kind, escape(&training.engine), short(content.c))),
         ("Rows normalised", if content.normalize.is_none() { "no" } else { "to unit Euclidean length" }.into()),
         ("Standardised", if training.standardize { "yes" } else { "no" }.into()),
         ("Class weight", if training.class_weight == ClassWeight::Balanced { "balanced" } else { "none" }.into()),
+        ("Bias", training.bias.name().into()),
+        ("Tolerance", short(training.tolerance)),
         ("Training rows", format!("{} of {} classes", training.n, training.class_counts.len())),
         ("C chosen by", chosen_by(content)),
         ("Seed of the folds", training.seed.to_string()),

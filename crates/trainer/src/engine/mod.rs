@@ -17,7 +17,8 @@ use crate::Error;
 use crate::objective::Objective;
 use crate::params::{EngineChoice, HeadKind, HeadParams, Loss};
 
-/// One training set in solver coordinates: f64, centred, of about unit size. All classes occur.
+/// One training set in solver coordinates: f64, of about unit size, centred if the bias is free. If it is regularized, the bias is one
+/// of the weights (some direction of the features is 1 in every row), and [`Solution::bias`] is 0. All classes occur.
 #[derive(Debug, Clone, Copy)]
 pub struct Problem<'a> {
     /// n × r features.
@@ -126,7 +127,7 @@ pub trait Engine: Send + Sync {
 
 /// Whether the engine for a head wants [`Problem::inner`] of a training set of this shape.
 pub(crate) fn wants_inner_products(head: &HeadParams, rows: usize, columns: usize) -> bool {
-    head.engine == EngineChoice::Default && head.loss() == Loss::Hinge && !svm::is_tall(rows, columns)
+    head.engine == EngineChoice::Default && head.loss() == Loss::Hinge && !svm::descends(head.bias, rows, columns)
 }
 
 /// The engine for a head.

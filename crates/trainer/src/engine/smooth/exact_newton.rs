@@ -26,7 +26,7 @@ struct OneAgainstRest<'a> {
 /// Minimises each output from its column of `theta` on, until its gradient is at most `target` times its weights or no step helps;
 /// returns the parameters and the number of steps.
 pub(super) fn minimise(problem: &Problem, c: f64, theta: &Array2<f64>, target: f64) -> (Array2<f64>, usize) {
-    let equations = NormalEquations::new(problem.features);
+    let equations = NormalEquations::new(problem.features, problem.head.bias);
     let found: Vec<(Array1<f64>, usize)> = theta
         .axis_iter(Axis(1))
         .into_par_iter()

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::row_loss;
 use crate::engine::Problem;
 use crate::engine::kernel::{Panels, Scalar};
-use crate::params::Loss;
+use crate::params::{Bias, Loss};
 
 /// Rows handled at once: small enough that a block stays in the cache from its scores to its share of the gradient.
 const BLOCK: usize = 64;
@@ -24,6 +24,8 @@ pub(super) struct Objective<'a, T> {
     rows: ArrayView2<'a, T>,
     labels: &'a [usize],
     loss: Loss,
+    /// Whether there is a bias beside the weights: if not, its row of θ stays as it is and costs nothing.
+    free_bias: bool,
     /// C times the weight of each row.
     cost: Vec<f64>,
     /// What the cost of a row is multiplied by where it is on the negative and on the positive side of an output.
@@ -41,7 +43,8 @@ impl<'a, T: Scalar> Objective<'a, T> {
     pub(super) fn new<'p: 'a>(problem: &Problem<'p>, rows: ArrayView2<'a, T>, c: f64) -> Self {
         let (own, sides) = problem.objective().row_and_side_weights();
         let cost = own.into_iter().map(|weight| c * weight).collect();
-        Self { rows, labels: problem.labels, loss: problem.head.loss(), cost, sides }
+        let free_bias = problem.head.bias == Bias::Free;
+        Self { rows, labels: problem.labels, loss: problem.head.loss(), free_bias, cost, sides }
     }
 
     /// Parameters that are all 0.
@@ -149,7 +152,9 @@ impl<'a, T: Scalar> Objective<'a, T> {
                 gradient.get(column, &mut row);
                 out.iter_mut().zip(&row).for_each(|(sum, &value)| *sum += as_f64(value));
             }
-            out.row_mut(r).scaled_add(1.0, &slope);
+            if self.free_bias {
+                out.row_mut(r).scaled_add(1.0, &slope);
+            }
         }
         (sum, out)
     }

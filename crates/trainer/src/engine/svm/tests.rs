@@ -73,6 +73,23 @@ fn optimality_conditions() {
     }
 }
 
+/// A small gap is not yet a small error; single fits go on until the weights are right.
+#[test]
+fn the_weights_of_a_single_fit_are_right() {
+    for (x, labels) in [inseparable(150, 2), clusters(60, 80, 2, 6)] {
+        let problem = problem(&x, &labels, ClassWeight::Balanced);
+        for exponent in -6..4 {
+            let c = 10f64.powi(exponent);
+            let shared = Shared::new(&problem);
+            let mut walkers = Walker::all(&problem);
+            let rough = shared.solve(&mut walkers, c).unwrap();
+            shared.polish(&mut walkers, c, rough).unwrap();
+            let error = walkers[0].bounds.weight_error();
+            assert!(error <= DEFAULT_TOLERANCE, "C = {c}: {error:.1e}");
+        }
+    }
+}
+
 #[test]
 fn both_methods_find_the_same() {
     let (x, labels) = inseparable(150, 2);
