@@ -174,7 +174,7 @@ fn compare(
                         failures.push(format!("{place}: error {error:.1e}"));
                     }
                     let entry = worst.entry(variant).or_insert((0.0, String::new()));
-                    if !(error <= entry.0) {
+                    if error.is_nan() || error >= entry.0 {
                         *entry = (error, place);
                     }
                 }

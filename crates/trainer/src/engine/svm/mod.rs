@@ -34,8 +34,10 @@ use crate::params::Bias;
 
 /// What the methods aim at, as a share of the tolerance: weights are as far off as the square root of the gap.
 const AIM: f64 = 0.1;
-/// Multiply-adds that the last digits of a single fit's weights may take, all classes together: a second or so.
-const POLISH: f64 = 2e10;
+/// Multiply-adds that the last digits of a single fit's weights may take, all classes together: half a second or so.
+const POLISH: f64 = 5e9;
+/// Steps that this must be enough for; else they are not begun.
+const POLISH_STEPS: f64 = 30.0;
 /// What rounding leaves of a margin, about.
 const ROUNDING: f64 = 1e-15;
 /// Times that the methods go on from exact residuals, at most.
@@ -215,10 +217,14 @@ impl<'a> Shared<'a> {
         self.solution(walkers, weights)
     }
 
-    /// Brings weights that have the gap asked for to the error asked for, if that takes no more than [`POLISH`] multiply-adds.
+    /// Brings weights that have the gap asked for to the error asked for, if that takes no more than [`POLISH`] multiply-adds, which for
+    /// large data it does.
     fn polish(&self, walkers: &mut [Walker], c: f64, rough: Solution) -> Option<Solution> {
-        let mut weights = rough.weights;
         let work = POLISH / walkers.len() as f64;
+        if POLISH_STEPS * Polish::pass(self.features) > work {
+            return Some(rough);
+        }
+        let mut weights = rough.weights;
         walkers.par_iter_mut().zip(weights.axis_iter_mut(Axis(0)).into_par_iter()).for_each(|(walker, mut weights)| {
             if walker.bounds.weight_error() <= self.tolerance {
                 return;

@@ -57,6 +57,11 @@ struct Direction {
 }
 
 impl Polish<'_> {
+    /// Multiply-adds of a step, without the system of the rows between their bounds.
+    pub(super) fn pass(features: ArrayView2<f64>) -> f64 {
+        4.0 * features.len() as f64
+    }
+
     /// Better β from β and bias near the optimum, and the Newton steps that took. Whether they are better is for the caller to see.
     pub(super) fn run(&self, beta: &[f64], bias: f64) -> (Vec<f64>, usize) {
         let sign = Array1::from(self.one.sign.clone());
@@ -140,11 +145,11 @@ impl Polish<'_> {
 
     /// The Newton step and the multiply-adds that it takes; none if that is more than `work`.
     fn direction(&self, sigma: f64, point: &Point, work: f64) -> (Option<Direction>, f64) {
-        let (n, r) = self.features.dim();
+        let r = self.features.ncols();
         let count = point.free.len();
         let dual = count <= r;
         let small = count.min(r + 1) as f64;
-        let cost = 4.0 * (n * r) as f64 + small * small * (count.max(r) as f64 / 2.0 + small / 3.0);
+        let cost = Self::pass(self.features) + small * small * (count.max(r) as f64 / 2.0 + small / 3.0);
         if cost > work {
             return (None, cost);
         }
