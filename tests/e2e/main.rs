@@ -13,6 +13,7 @@ mod errors;
 mod export;
 mod heads;
 mod listing;
+mod memory;
 #[cfg(not(feature = "torch"))]
 mod no_torch;
 mod predict_cache;

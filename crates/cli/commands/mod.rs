@@ -16,7 +16,7 @@ pub mod weights;
 
 use crate::{Outcome, Usage};
 use headstart_cache::{Cache, LayerInfo};
-use headstart_trainer::{HeadKind, HeadParams, Metric, Scaling, Search, Validation, Vectors, parse_c_grid};
+use headstart_trainer::{HeadKind, HeadParams, Memory, Metric, Scaling, Search, Validation, Vectors, parse_c_grid};
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 /// Which network, with which weights, seeing images how.
@@ -174,6 +174,10 @@ pub struct HeadArgs {
     /// What the bias costs: nothing (libsvm's objective), or as much as a weight (liblinear's).
     #[arg(long = "bias", value_name = "free|regularized", default_value = "free", value_parser = ["free", "regularized"])]
     bias_text: String,
+    /// Memory for features and what is made of them, such as 512M or 8G [default: half of what is available]. Features that are
+    /// too large for it stay in the cache and are read again for every step; the head is the same.
+    #[arg(long = "memory", value_name = "SIZE")]
+    memory_text: Option<String>,
     /// How close to the optimum each fit has to come: bounds the relative error of logistic weights, and how far an SVM's
     /// objective is above its minimum. A fit that stays above it is reported.
     #[arg(long = "tol", value_name = "TOL", default_value_t = headstart_trainer::DEFAULT_TOLERANCE)]
@@ -181,6 +185,11 @@ pub struct HeadArgs {
 }
 
 impl HeadArgs {
+    /// Memory that training may use.
+    fn memory(&self) -> anyhow::Result<Memory> {
+        self.memory_text.as_deref().map_or_else(|| Ok(Memory::of_this_machine()), parse)
+    }
+
     /// Which values of C are tried, and what they are compared by. `c`: the only one.
     fn search(&self, c: Option<f64>) -> anyhow::Result<Search> {
         let cs = match c {

@@ -10,8 +10,10 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use ndarray::linalg::general_mat_mul;
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, Axis, s};
 use rayon::prelude::*;
+
+use crate::features::Features;
 
 /// Rows at once; a constant, so that sums are taken in the same order on every number of threads.
 const BLOCK: usize = 128;
@@ -21,22 +23,29 @@ const ROUNDING: f64 = 1e-13;
 const DEPENDENT: f64 = 1e-6;
 
 /// The rank that centred rows can have: rows that differ, less one for the mean; and no more than columns that vary.
-pub(crate) fn rank(x: ArrayView2<f32>, rows: &[usize]) -> usize {
-    let bits = |row: usize| x.row(row).iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
-    let Some((&first, others)) = rows.split_first() else { return 0 };
+pub(crate) fn rank(x: Features, rows: &[usize]) -> usize {
+    let Some(first) = rows.first() else { return 0 };
+    let first = x.gather(&[*first]);
     // A sum that hardly any two rows share: equal rows always do, and it is only a matter of time if others do.
-    let hash = |row: &usize| {
-        bits(*row)
-            .iter()
-            .fold(0u64, |hash, &bits| (hash ^ u64::from(bits)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23))
+    let hash = |row: &[f32]| {
+        row.iter().fold(0u64, |hash, value| {
+            (hash ^ u64::from(value.to_bits())).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
+        })
     };
-    let distinct: HashSet<u64> = rows.par_iter().map(hash).collect();
-    let own = x.row(first);
-    let mut varies = vec![false; x.ncols()];
-    for &row in others {
-        varies.iter_mut().zip(x.row(row)).zip(own).for_each(|((varies, a), b)| *varies |= a != b);
-    }
-    (distinct.len() - 1).min(varies.iter().filter(|varies| **varies).count())
+    let (hashes, varies): (Vec<Vec<u64>>, Vec<Vec<bool>>) = rows
+        .par_chunks(BLOCK)
+        .map(|rows| {
+            let (mut hashes, mut varies) = (Vec::with_capacity(rows.len()), vec![false; x.ncols()]);
+            x.each(rows, &mut Vec::new(), |_, row| {
+                hashes.push(hash(row));
+                varies.iter_mut().zip(row).zip(&first).for_each(|((varies, a), b)| *varies |= a != b);
+            });
+            (hashes, varies)
+        })
+        .unzip();
+    let distinct: HashSet<u64> = hashes.into_iter().flatten().collect();
+    let varying = (0..x.ncols()).filter(|&column| varies.iter().any(|varies| varies[column])).count();
+    (distinct.len() - 1).min(varying)
 }
 
 /// Columns whose size is not rounding beside the largest; at least one.
@@ -157,9 +166,9 @@ mod tests {
     #[test]
     fn rank_counts_rows_and_columns_that_differ() {
         let x = ndarray::array![[1.0f32, 2.0, 3.0], [1.0, 2.0, 3.0], [1.0, 5.0, 4.0], [1.0, 0.0, 0.0]];
-        assert_eq!(rank(x.view(), &[0, 1, 2, 3]), 2);
-        assert_eq!(rank(x.view(), &[0, 1, 2]), 1);
-        assert_eq!(rank(x.view(), &[0, 1]), 0);
+        assert_eq!(rank(x.view().into(), &[0, 1, 2, 3]), 2);
+        assert_eq!(rank(x.view().into(), &[0, 1, 2]), 1);
+        assert_eq!(rank(x.view().into(), &[0, 1]), 0);
         let mut z = Array2::<f64>::zeros((2, 3));
         assert_eq!(kept(&z), [0]);
         z[[0, 1]] = 1.0;

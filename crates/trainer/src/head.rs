@@ -3,11 +3,12 @@
 use std::ops::Deref;
 
 use headstart_cache::Provenance;
-use ndarray::ArrayView2;
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::criterion::{Metric, roc_auc};
 use crate::engine::Certificate;
+use crate::features::Features;
 use crate::interval::Estimate;
 use crate::metrics::{Metrics, argmax_rows, log_losses};
 use crate::model::LinearModel;
@@ -115,8 +116,13 @@ fn default_tolerance() -> f64 {
 /// Each row is scored as it is; leave augmented views out before.
 ///
 /// # Errors
-/// [`Error::NoRows`], labels that do not fit the model's classes, and those of [`LinearModel::decision`].
-pub fn evaluate(model: &LinearModel, features: ArrayView2<f32>, labels: &[usize]) -> Result<Metrics, Error> {
+/// [`Error::NoRows`], labels that do not fit the model's classes, and those of [`LinearModel::decision`]; rows that cannot be read.
+pub fn evaluate<'f>(
+    model: &LinearModel,
+    features: impl Into<Features<'f>>,
+    labels: &[usize],
+) -> Result<Metrics, Error> {
+    let features = features.into();
     if features.nrows() == 0 {
         return Err(Error::NoRows);
     }
@@ -124,9 +130,42 @@ pub fn evaluate(model: &LinearModel, features: ArrayView2<f32>, labels: &[usize]
         return Err(Error::Length { what: "the labels array", got: labels.len(), rows: features.nrows() });
     }
     samples::check_labels(labels, model.classes().len())?;
-    let scores = model.decision(features)?;
-    let losses = model.kind().is_probabilistic().then(|| log_losses(scores.view(), labels));
-    let mut metrics = Metrics::new(model.classes(), labels, &argmax_rows(scores.view()), losses.as_deref());
-    metrics.auc = roc_auc(scores.view(), labels);
+    model.check_width(features.ncols())?;
+    features.check_finite()?;
+    evaluate_rows(model, features, &(0..labels.len()).collect::<Vec<_>>(), labels)
+}
+
+/// Scores that are in memory at once.
+const MOST_SCORES: usize = 1 << 22;
+/// Scores up to which all are kept for the area under the ROC curve, which needs them together: 256 MB.
+const MOST_KEPT: usize = 1 << 25;
+
+/// Scores a model on the rows of these numbers, which have these labels, some rows at a time.
+///
+/// # Errors
+/// When rows cannot be read.
+pub(crate) fn evaluate_rows(
+    model: &LinearModel,
+    features: Features,
+    rows: &[usize],
+    labels: &[usize],
+) -> Result<Metrics, Error> {
+    let classes = model.classes().len();
+    let mut kept = (rows.len() * classes <= MOST_KEPT).then(|| Vec::with_capacity(rows.len() * classes));
+    let (mut predicted, mut losses) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+    let chunk = (MOST_SCORES / classes).max(1);
+    for (rows, labels) in rows.chunks(chunk).zip(labels.chunks(chunk)) {
+        let scores = features.sound(model.scores_of_rows(features, rows))?;
+        predicted.extend(argmax_rows(scores.view()));
+        losses.extend(log_losses(scores.view(), labels));
+        if let Some(kept) = &mut kept {
+            kept.extend(scores.iter().copied());
+        }
+    }
+    let losses = model.kind().is_probabilistic().then_some(&losses[..]);
+    let mut metrics = Metrics::new(model.classes(), labels, &predicted, losses);
+    // A score for each row and class, so the shape fits.
+    let kept = kept.and_then(|kept| Array2::from_shape_vec((rows.len(), classes), kept).ok());
+    metrics.auc = kept.and_then(|kept| roc_auc(kept.view(), labels));
     Ok(metrics)
 }

@@ -4,18 +4,20 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
 use crate::Error;
 use crate::criterion::Metric;
-use crate::engine::{Gram, Problem, Solution, engine, wants_inner_products};
+use crate::engine::{Columns, Gram, Problem, Rows, Solution, engine, scores, wants_inner_products};
+use crate::features::Features;
 use crate::folds::stratified_folds;
+use crate::made_rows::MadeRows;
+use crate::memory::{self, Memory};
 use crate::metrics::Metrics;
 use crate::model::{LinearModel, expand};
 use crate::normalize::Scaling;
-use crate::params::{Bias, HeadParams, Loss};
-use crate::reduction::{Design, with_ones};
+use crate::params::{Bias, EngineChoice, HeadParams, Loss};
+use crate::reduction::Design;
 use crate::samples::Samples;
 use crate::search::{Search, check_cs};
 use crate::selection::{CrossValidation, FoldScore, Scheme, Setting, Tried};
@@ -58,46 +60,58 @@ pub struct Prepared<'a> {
     seed: u64,
     scaling: Scaling,
     /// The rows as they are trained on, where that is not as the samples hold them.
-    normalized: Option<Array2<f32>>,
+    normalized: Option<MadeRows<'a>>,
+    /// What features leave of it.
+    memory: Memory,
     /// Fold after fold, repeat after repeat.
     splits: Vec<Split>,
     train: Vec<usize>,
     /// Whether designs are turned to their principal axes.
     rotate: bool,
     /// For heads whose bias is free, and for those whose bias is regularized; made when the first asks for them.
-    free: OnceLock<Coordinates>,
-    regularized: OnceLock<Coordinates>,
+    free: OnceLock<Coordinates<'a>>,
+    regularized: OnceLock<Coordinates<'a>>,
     seconds: f64,
 }
 
 /// Training rows in solver coordinates for one kind of bias.
-struct Coordinates {
+struct Coordinates<'a> {
     bias: Bias,
     /// The features with a column of ones, if the bias is the weight of that.
-    with_ones: Option<Array2<f32>>,
+    with_ones: Option<MadeRows<'a>>,
     full: Design,
     /// For folds whose design is their own and small enough to keep.
     fold_designs: Vec<OnceLock<Design>>,
     /// Inner products of the rows of `full`, for heads that want them.
     inner: OnceLock<Gram>,
+    /// What is known of the columns of `full`, for heads that want it.
+    columns: OnceLock<Columns>,
 }
 
-/// One fold's data in solver coordinates.
-enum FoldData<'p> {
-    /// Rows of the design of all training rows.
-    Selected { train: Array2<f64>, test: Array2<f64>, design: &'p Design },
-    /// A design of the fold's own, kept for other heads.
+/// One fold's design.
+enum FoldDesign<'p> {
+    /// That of all training rows, of which the fold's are some.
+    Whole(&'p Design),
+    /// One of the fold's own, kept for other heads.
     Kept(&'p Design),
-    /// A design of the fold's own, too large to keep.
+    /// One of the fold's own, too large to keep.
     Fresh(Box<Design>),
 }
 
-impl FoldData<'_> {
-    fn parts(&self) -> (ArrayView2<'_, f64>, ArrayView2<'_, f64>, &Design) {
+impl FoldDesign<'_> {
+    fn design(&self) -> &Design {
         match self {
-            Self::Selected { train, test, design } => (train.view(), test.view(), design),
-            Self::Kept(design) => (design.train.view(), design.test.view(), design),
-            Self::Fresh(design) => (design.train.view(), design.test.view(), design),
+            Self::Whole(design) | Self::Kept(design) => design,
+            Self::Fresh(design) => design,
+        }
+    }
+
+    /// Training and held-out rows in solver coordinates.
+    fn rows<'s, 'f: 's>(&'s self, features: Features<'f>, split: &'s Split) -> (Rows<'s>, Rows<'s>) {
+        let design = self.design();
+        match self {
+            Self::Whole(_) => (design.select(features, &split.train), design.select(features, &split.test)),
+            _ => (design.train(features, &split.train), design.test(features, &split.test)),
         }
     }
 }
@@ -109,6 +123,20 @@ impl<'a> Prepared<'a> {
     /// Anything wrong with the samples; fewer than two folds; a class too small for the folds; a fixed split with a row out of range or twice, or without
     /// training or validation rows; a class missing from a training part.
     pub fn new(
+        samples: Samples<'a>,
+        validation: &Validation,
+        scaling: impl Into<Scaling>,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        Self::within(Memory::UNLIMITED, samples, validation, scaling, seed)
+    }
+
+    /// [`Self::new`] with a bound on the memory that is used, features included where they are in memory.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn within(
+        memory: Memory,
         samples: Samples<'a>,
         validation: &Validation,
         scaling: impl Into<Scaling>,
@@ -146,7 +174,9 @@ impl<'a> Prepared<'a> {
             }
         }
 
-        let normalized = scaling.normalize.rows(samples.features);
+        let normalized = MadeRows::normalized(samples.features, scaling.normalize);
+        let copies = 1 + u64::from(normalized.is_some());
+        let memory = memory.less(copies * memory::of_features(&samples.features));
         let seconds = started.elapsed().as_secs_f64();
         Ok(Self {
             samples,
@@ -155,6 +185,7 @@ impl<'a> Prepared<'a> {
             seed,
             scaling,
             normalized,
+            memory,
             splits,
             train,
             rotate: false,
@@ -175,18 +206,32 @@ impl<'a> Prepared<'a> {
         self.rotate = !self.splits.is_empty() && heads.iter().any(|head| head.loss() != Loss::Hinge);
         let shares = self.scheme == Scheme::KFold && !self.scaling.standardize;
         for head in heads {
-            let Coordinates { full, inner, .. } = self.coordinates(head.bias)?;
-            let (rows, columns) = full.train.dim();
-            if shares && wants_inner_products(head, rows, columns) {
-                inner.get_or_init(|| Gram::new(full.train.view()));
+            let needed = memory::of_solver(head, self.samples.features.ncols(), self.samples.classes.len());
+            if needed > self.memory.bytes() {
+                let (left, way_out) = (self.memory.bytes(), "");
+                return Err(Error::Memory { method: "a fit of so many features and classes", needed, left, way_out });
             }
+            let coordinates = self.coordinates(head.bias)?;
+            let features = self.features_of(coordinates);
+            let train = coordinates.full.train(features, &self.train);
+            let (rows, columns) = train.dim();
+            // The products, and the rows in f64 and f32.
+            let needed = memory::bytes_of(rows, rows) + 3 * memory::bytes_of(rows, columns);
+            if shares && wants_inner_products(head, rows, columns) && needed <= self.left().bytes() {
+                coordinates.inner.get_or_init(|| Gram::new(train.to_dense().view()));
+            }
+            // Before threads part: one that waits for another inside its own parallel work would wait for ever.
+            if head.engine == EngineChoice::Default && head.loss() != Loss::Hinge {
+                coordinates.columns.get_or_init(|| Columns::new(&train, coordinates.full.is_orthogonal()));
+            }
+            features.sound(())?;
         }
         self.seconds += started.elapsed().as_secs_f64();
         Ok(self)
     }
 
     /// Coordinates for heads of this bias.
-    fn coordinates(&self, bias: Bias) -> Result<&Coordinates, Error> {
+    fn coordinates(&self, bias: Bias) -> Result<&Coordinates<'a>, Error> {
         let place = match bias {
             Bias::Free => &self.free,
             Bias::Regularized => &self.regularized,
@@ -194,19 +239,33 @@ impl<'a> Prepared<'a> {
         if let Some(made) = place.get() {
             return Ok(made);
         }
-        let with_ones = (bias == Bias::Regularized).then(|| with_ones(self.features()));
+        let with_ones =
+            (bias == Bias::Regularized).then(|| MadeRows::with_ones(self.samples.features, self.scaling.normalize));
+        let copies = u64::from(with_ones.is_some()) * memory::of_features(&self.samples.features);
         let held_out = if self.scheme == Scheme::Holdout { &self.splits[0].test[..] } else { &[] };
         let features = either(&with_ones, self.features());
-        let full = Design::build(features, &self.train, held_out, self.scaling.standardize, bias, self.rotate)?;
+        let memory = self.left().less(copies).bytes();
+        let full = Design::build(features, &self.train, held_out, self.scaling.standardize, bias, self.rotate, memory)?;
         if !full.varies() {
             return Err(Error::ConstantFeatures { rows: self.train.len() });
         }
         let fold_designs = self.splits.iter().map(|_| OnceLock::new()).collect();
-        Ok(place.get_or_init(|| Coordinates { bias, with_ones, full, fold_designs, inner: OnceLock::new() }))
+        let (inner, columns) = (OnceLock::new(), OnceLock::new());
+        Ok(place.get_or_init(|| Coordinates { bias, with_ones, full, fold_designs, inner, columns }))
+    }
+
+    /// Memory that features and what was made of them leave.
+    fn left(&self) -> Memory {
+        let made = [&self.free, &self.regularized].into_iter().filter_map(OnceLock::get);
+        made.fold(self.memory, |left, coordinates| {
+            let ones = coordinates.with_ones.as_ref().map_or(0, |rows| memory::of_features(&rows.features()));
+            let products = coordinates.inner.get().map_or(0, |_| memory::bytes_of(self.train.len(), self.train.len()));
+            left.less(ones + products + coordinates.full.bytes())
+        })
     }
 
     /// The rows that these coordinates are made of.
-    fn features_of<'p>(&'p self, coordinates: &'p Coordinates) -> ArrayView2<'p, f32> {
+    fn features_of<'p>(&'p self, coordinates: &'p Coordinates<'a>) -> Features<'p> {
         either(&coordinates.with_ones, self.features())
     }
 
@@ -231,8 +290,8 @@ impl<'a> Prepared<'a> {
     }
 
     /// The rows in the form that solver coordinates are made of.
-    fn features(&self) -> ArrayView2<'_, f32> {
-        either(&self.normalized, self.samples.features.reborrow())
+    fn features(&self) -> Features<'_> {
+        either(&self.normalized, self.samples.features)
     }
 
     /// Training rows of each class.
@@ -294,10 +353,7 @@ impl<'a> Prepared<'a> {
         })?;
         let mut cs = search.cs().to_vec();
         for round in 0..=search.rounds() {
-            let scores = (0..self.splits.len())
-                .into_par_iter()
-                .map(|fold| self.score_fold(coordinates, fold, head, &cs, metric, done));
-            tried.add(round, &cs, scores.collect::<Result<_, _>>()?);
+            tried.add(round, &cs, self.score_folds(coordinates, head, &cs, metric, done)?);
             cs = tried.around_best();
             if cs.is_empty() {
                 break;
@@ -318,12 +374,15 @@ impl<'a> Prepared<'a> {
         let full = &coordinates.full;
         let started = Instant::now();
         let (labels, weights) = (self.labels(&self.train), self.weights(&self.train));
-        let mut problem = self.problem(full.train.view(), &labels, weights.as_deref(), head, full.is_orthogonal());
+        let features = self.features_of(coordinates);
+        let rows = full.train(features, &self.train);
+        let mut problem = self.problem(rows, &labels, weights.as_deref(), head, coordinates, full);
         let all: Vec<usize> = (0..self.train.len()).collect();
         problem.inner = coordinates.inner.get().map(|inner| (inner, &all[..]));
-        let solution = engine.fit(&problem, full.solver_c(c))?;
+        // Rows that could not be read explain whatever else went wrong.
+        let solution = features.sound(engine.fit(&problem, full.solver_c(c)))??;
         let objective = full.outer_objective(solution.objective);
-        let (weights, bias) = full.to_raw(self.features_of(coordinates), &solution.weights, &solution.bias);
+        let (weights, bias) = features.sound(full.to_raw(features, &solution.weights, &solution.bias))?;
         let model = LinearModel::from_outputs(head.kind, self.samples.classes, weights, bias, c)
             .map_err(|reason| Error::Solver { engine: engine.name(), c, reason })?
             .on_rows(self.scaling.normalize);
@@ -351,8 +410,8 @@ impl<'a> Prepared<'a> {
     /// As [`LinearModel::decision`].
     pub fn training_metrics(&self, model: &LinearModel) -> Result<Metrics, Error> {
         let scored: Vec<usize> = self.train.iter().copied().filter(|&row| self.samples.is_scored(row)).collect();
-        let rows = self.samples.features.select(Axis(0), &scored);
-        crate::head::evaluate(model, rows.view(), &self.labels(&scored))
+        model.check_width(self.samples.features.ncols())?;
+        crate::head::evaluate_rows(model, self.samples.features, &scored, &self.labels(&scored))
     }
 
     fn labels(&self, rows: &[usize]) -> Vec<usize> {
@@ -365,35 +424,39 @@ impl<'a> Prepared<'a> {
 
     fn problem<'p>(
         &self,
-        features: ArrayView2<'p, f64>,
+        features: Rows<'p>,
         labels: &'p [usize],
         weights: Option<&'p [f64]>,
         head: &HeadParams,
-        orthogonal: bool,
+        coordinates: &'p Coordinates,
+        design: &Design,
     ) -> Problem<'p> {
-        let classes = self.samples.classes.len();
-        Problem { features, labels, classes, weights, head: *head, orthogonal, inner: None }
+        // A fold's own coordinates have columns of their own.
+        let columns = coordinates.columns.get().filter(|_| std::ptr::eq(design, &coordinates.full));
+        let (orthogonal, memory, classes) = (design.is_orthogonal(), self.left().bytes(), self.samples.classes.len());
+        Problem { weights, orthogonal, columns, memory, ..Problem::new(features, labels, classes, *head) }
     }
 
-    fn fold_data<'p>(&'p self, coordinates: &'p Coordinates, fold: usize) -> Result<FoldData<'p>, Error> {
+    fn fold_design<'p>(&self, coordinates: &'p Coordinates, fold: usize) -> Result<FoldDesign<'p>, Error> {
         let Coordinates { bias, full, fold_designs, .. } = coordinates;
         let split = &self.splits[fold];
         if self.scheme == Scheme::Holdout {
-            return Ok(FoldData::Kept(full));
+            return Ok(FoldDesign::Kept(full));
         }
         if !self.scaling.standardize {
             // All rows train, so rows of the samples are rows of the design.
-            let select = |rows: &[usize]| full.train.select(Axis(0), rows);
-            return Ok(FoldData::Selected { train: select(&split.train), test: select(&split.test), design: full });
+            return Ok(FoldDesign::Whole(full));
         }
         if let Some(design) = fold_designs[fold].get() {
-            return Ok(FoldData::Kept(design));
+            return Ok(FoldDesign::Kept(design));
         }
-        let design = Design::build(self.features_of(coordinates), &split.train, &split.test, true, *bias, self.rotate)?;
+        let (features, share) =
+            (either(&coordinates.with_ones, self.features()), self.left().bytes() / self.splits.len() as u64);
+        let design = Design::build(features, &split.train, &split.test, true, *bias, self.rotate, share)?;
         if self.keeps(&design) {
-            Ok(FoldData::Kept(fold_designs[fold].get_or_init(|| design)))
+            Ok(FoldDesign::Kept(fold_designs[fold].get_or_init(|| design)))
         } else {
-            Ok(FoldData::Fresh(Box::new(design)))
+            Ok(FoldDesign::Fresh(Box::new(design)))
         }
     }
 
@@ -401,9 +464,30 @@ impl<'a> Prepared<'a> {
     /// and dear, so those of a single cross-validation are kept in any case, all others as far as they fit together.
     fn keeps(&self, design: &Design) -> bool {
         /// 2 GiB.
-        const MOST_BYTES: usize = 1 << 31;
-        let numbers = design.train.len() * if design.is_reduced() { 2 } else { 1 } + design.test.len();
-        (design.is_reduced() && self.repeats == 1) || numbers * size_of::<f64>() * self.splits.len() <= MOST_BYTES
+        const MOST_BYTES: u64 = 1 << 31;
+        let all = design.bytes() * self.splits.len() as u64;
+        (design.is_reduced() && self.repeats == 1) || all <= MOST_BYTES.min(self.left().bytes())
+    }
+
+    /// Scores every C on every fold; folds at the same time where rows are in memory and there is enough of it.
+    fn score_folds(
+        &self,
+        coordinates: &Coordinates,
+        head: &HeadParams,
+        cs: &[f64],
+        metric: Metric,
+        done: &(dyn Fn() + Sync),
+    ) -> Result<Vec<Vec<FoldScore>>, Error> {
+        let folds = 0..self.splits.len();
+        let at_once = folds.len().min(rayon::current_num_threads()) as u64;
+        let needed = at_once * memory::of_solver(head, self.samples.features.ncols(), self.samples.classes.len());
+        let score = |fold| self.score_fold(coordinates, fold, head, cs, metric, done);
+        let scores = if self.samples.features.is_stored() || needed > self.left().bytes() {
+            folds.map(score).collect::<Result<Vec<_>, _>>()
+        } else {
+            folds.into_par_iter().map(score).collect()
+        };
+        self.samples.features.sound(scores)?
     }
 
     fn score_fold(
@@ -415,18 +499,20 @@ impl<'a> Prepared<'a> {
         metric: Metric,
         done: &(dyn Fn() + Sync),
     ) -> Result<Vec<FoldScore>, Error> {
-        let data = self.fold_data(coordinates, fold)?;
-        let (train, test, design) = data.parts();
+        let fold_design = self.fold_design(coordinates, fold)?;
+        let design = fold_design.design();
+        let features = either(&coordinates.with_ones, self.features());
+        let (train, test) = fold_design.rows(features, &self.splits[fold]);
         let (train_labels, test_labels) = (self.labels(&self.splits[fold].train), self.labels(&self.splits[fold].test));
         let train_weights = self.weights(&self.splits[fold].train);
-        let mut problem = self.problem(train, &train_labels, train_weights.as_deref(), head, design.is_orthogonal());
+        let mut problem = self.problem(train, &train_labels, train_weights.as_deref(), head, coordinates, design);
         if std::ptr::eq(design, &coordinates.full) && self.scheme == Scheme::KFold {
             problem.inner = coordinates.inner.get().map(|all| (all, &self.splits[fold].train[..]));
         }
         let inner: Vec<f64> = cs.iter().map(|&c| design.solver_c(c)).collect();
         let solutions = engine(head).fit_path(&problem, &inner, done)?;
         let score = |solution: Solution| {
-            let scores = expand(head.kind, &scores(test, &solution.weights, &solution.bias));
+            let scores = expand(head.kind, &scores(&test, &solution.weights, &solution.bias));
             let objective = design.outer_objective(solution.objective);
             FoldScore::new(head.kind, metric, scores.view(), &test_labels, objective, solution)
         };
@@ -435,15 +521,8 @@ impl<'a> Prepared<'a> {
 }
 
 /// The rows that were made of others, or where none were made, the others.
-fn either<'r>(made: &'r Option<Array2<f32>>, others: ArrayView2<'r, f32>) -> ArrayView2<'r, f32> {
-    match made {
-        Some(rows) => rows.view(),
-        None => others,
-    }
-}
-
-fn scores(features: ArrayView2<f64>, weights: &Array2<f64>, bias: &Array1<f64>) -> Array2<f64> {
-    features.dot(&weights.t()) + bias
+fn either<'r, 'a: 'r>(made: &'r Option<MadeRows<'a>>, others: Features<'a>) -> Features<'r> {
+    made.as_ref().map_or(others.reborrow(), MadeRows::features)
 }
 
 /// Counts fits from many threads for a progress display.

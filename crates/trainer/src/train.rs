@@ -92,7 +92,8 @@ pub fn train(
     progress(Progress::Preparing);
     // Folds that cannot be drawn are found before anything is trained.
     let outer = params.nested().map(|folds| OuterFolds::draw(&samples, params, folds)).transpose()?;
-    let prepared = Prepared::new(samples, params.validation(), params.scaling(), params.seed())?
+    let memory = params.memory();
+    let prepared = Prepared::within(memory, samples, params.validation(), params.scaling(), params.seed())?
         .for_heads(std::slice::from_ref(params.head()))?;
     let mut outcome = train_prepared(&prepared, params.head(), params.search(), progress)?;
     drop(prepared);

@@ -25,7 +25,8 @@ fn noise(rows: usize, columns: usize) -> Array2<f32> {
 fn run(x: &Array2<f32>, y: &[usize], params: TrainParams, weights: Option<&[f64]>) -> Result<Outcome, Error> {
     let classes: Vec<String> = (0..=*y.iter().max().unwrap()).map(|class| class.to_string()).collect();
     let groups: Vec<usize> = (0..y.len()).collect();
-    let samples = Samples { features: x.view(), labels: y, groups: &groups, classes: &classes, scored: None, weights };
+    let samples =
+        Samples { features: x.view().into(), labels: y, groups: &groups, classes: &classes, scored: None, weights };
     train(samples, &params.check()?, &|_| ())
 }
 

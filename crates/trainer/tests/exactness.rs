@@ -92,8 +92,14 @@ fn head(name: &str) -> HeadParams {
 fn own(x: &Array2<f32>, y: &[usize], head: HeadParams, c: f64) -> (Array2<f64>, headstart_trainer::Certificate) {
     let classes: Vec<String> = (0..=*y.iter().max().unwrap()).map(|class| class.to_string()).collect();
     let groups: Vec<usize> = (0..y.len()).collect();
-    let samples =
-        Samples { features: x.view(), labels: y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     let params = TrainParams::new(head).cs([c]).validation(Validation::None).check().unwrap();
     let outcome = train(samples, &params, &|_| ()).unwrap();
     let (weights, bias) = (outcome.model.weights(), outcome.model.bias().view().insert_axis(Axis(1)));

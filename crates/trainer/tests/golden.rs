@@ -81,7 +81,7 @@ fn compare(name: &str) {
     let classes: Vec<String> = (0..golden.classes).map(|class| class.to_string()).collect();
     let groups: Vec<usize> = (0..train_y.len()).collect();
     let samples = Samples {
-        features: train_x.view(),
+        features: train_x.view().into(),
         labels: &train_y,
         groups: &groups,
         classes: &classes,

@@ -40,8 +40,14 @@ fn head(kind: HeadKind, classes: usize, columns: usize, seed: u64) -> Head {
     let y: Vec<usize> = (0..12).map(|row| row % classes).collect();
     let names: Vec<String> = (0..classes).map(|class| format!("Klasse {class} ✓")).collect();
     let groups: Vec<usize> = (0..12).collect();
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &names, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &names,
+        scored: None,
+        weights: None,
+    };
     let params = TrainParams::new(kind).cs([0.03]).seed(seed).validation(Validation::KFold(2)).check().unwrap();
     let source = Source { layer: "layer4:gap".into(), pool: "gap".into(), provenance: Some(provenance()) };
     train(samples, &params, &|_| ()).unwrap().into_head(source)

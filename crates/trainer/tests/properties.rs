@@ -34,8 +34,14 @@ fn names(count: usize) -> Vec<String> {
 
 fn fit(x: &Array2<f32>, y: &[usize], kind: HeadKind, c: f64) -> Fitted {
     let (classes, groups) = (names(y.iter().max().unwrap() + 1), (0..y.len()).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     let fitted = Prepared::new(samples, &Validation::None, false, 0).unwrap().fit(&kind.into(), c).unwrap();
     assert!(fitted.report.certificate.converged, "{:?}", fitted.report);
     fitted
@@ -133,8 +139,14 @@ fn fingerprint(threads: usize, kind: HeadKind, columns: usize, standardize: bool
     pool.install(|| {
         let (x, y) = clusters(90, columns, 3, 2);
         let (classes, groups) = (names(3), (0..90).collect::<Vec<_>>());
-        let samples =
-            Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+        let samples = Samples {
+            features: x.view().into(),
+            labels: &y,
+            groups: &groups,
+            classes: &classes,
+            scored: None,
+            weights: None,
+        };
         let params = TrainParams::new(kind).cs([0.001, 0.1, 100.0]).standardize(standardize).seed(3).check().unwrap();
         let outcome = train(samples, &params, &|_| ()).unwrap();
         let mut selection = outcome.selection.unwrap();
@@ -167,8 +179,14 @@ fn standardisation_is_folded_into_the_weights() {
         let deviation = x.mapv(f64::from).std_axis(Axis(0), 0.0).mapv(|value| if value == 0.0 { 1.0 } else { value });
         let ready = ((x.mapv(f64::from) - &mean) / &deviation).mapv(|value| value as f32);
         let (classes, groups) = (names(3), (0..60).collect::<Vec<_>>());
-        let samples =
-            Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+        let samples = Samples {
+            features: x.view().into(),
+            labels: &y,
+            groups: &groups,
+            classes: &classes,
+            scored: None,
+            weights: None,
+        };
         for kind in KINDS {
             let prepared = Prepared::new(samples, &Validation::None, true, 0).unwrap();
             let inside = prepared.fit(&kind.into(), 0.05).unwrap();
@@ -196,7 +214,7 @@ fn nothing_leaks_from_the_held_out_rows() {
     for standardize in [false, true] {
         for kind in KINDS {
             let samples = Samples {
-                features: x.view(),
+                features: x.view().into(),
                 labels: &y,
                 groups: &groups,
                 classes: &classes,
@@ -222,8 +240,14 @@ fn nothing_leaks_from_the_held_out_rows() {
 fn a_fixed_split_trains_on_the_training_rows_alone() {
     let (x, y) = clusters(60, 100, 3, 5);
     let (classes, groups) = (names(3), (0..60).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     let held_out: Vec<usize> = (40..60).collect();
     for standardize in [false, true] {
         let params = TrainParams::new(HeadKind::Logistic)
@@ -244,8 +268,14 @@ fn a_fixed_split_trains_on_the_training_rows_alone() {
 fn one_reduction_serves_two_heads() {
     let (x, y) = clusters(60, 100, 2, 6);
     let (classes, groups) = (names(2), (0..60).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     let prepared = Prepared::new(samples, &Validation::KFold(5), true, 1).unwrap();
     for kind in KINDS {
         let params = TrainParams::new(kind).cs([0.01, 1.0]).standardize(true).seed(1).check().unwrap();
@@ -260,8 +290,14 @@ fn one_reduction_serves_two_heads() {
 fn progress_counts_every_fit() {
     let (x, y) = clusters(30, 5, 2, 7);
     let (classes, groups) = (names(2), (0..30).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     let seen = std::sync::Mutex::new(Vec::new());
     let params = TrainParams::new(HeadKind::Svm).cs([0.1, 1.0, 10.0]).validation(Validation::KFold(3)).check().unwrap();
     train(samples, &params, &|progress| seen.lock().unwrap().push(progress)).unwrap();
@@ -276,7 +312,8 @@ fn degenerate_samples_have_clear_errors() {
     let groups: Vec<usize> = (0..12).collect();
     let two = names(2);
     let run = |x: &Array2<f32>, y: &[usize], classes: &[String], params: TrainParams| {
-        let samples = Samples { features: x.view(), labels: y, groups: &groups, classes, scored: None, weights: None };
+        let samples =
+            Samples { features: x.view().into(), labels: y, groups: &groups, classes, scored: None, weights: None };
         train(samples, &params.check().unwrap(), &|_| ()).map(|_| ()).unwrap_err()
     };
     let svm = || TrainParams::new(HeadKind::Svm);
@@ -296,8 +333,14 @@ fn degenerate_samples_have_clear_errors() {
         assert!(message.contains(text), "{message}");
     }
     let shared: Vec<usize> = (0..12).map(|row| row / 2).collect();
-    let samples =
-        Samples { features: x.view(), labels: &mixed, groups: &shared, classes: &two, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &mixed,
+        groups: &shared,
+        classes: &two,
+        scored: None,
+        weights: None,
+    };
     let params = svm().validation(Validation::Holdout(vec![1])).check().unwrap();
     assert!(train(samples, &params, &|_| ()).unwrap_err().to_string().contains("another row of its group"));
 }
@@ -316,8 +359,14 @@ fn more_classes_than_a_row_each() {
 fn fewer_than_two_folds_are_refused() {
     let (x, y) = clusters(12, 3, 2, 0);
     let (classes, groups) = (names(2), (0..y.len()).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     for folds in [0, 1] {
         let error = Prepared::new(samples, &Validation::KFold(folds), false, 0).err().unwrap();
         assert!(matches!(error, Error::Parameter { name: "--cv", .. }), "{error}");

@@ -34,7 +34,8 @@ fn clusters(rows: usize, columns: usize, classes: usize, seed: u64) -> (Array2<f
 fn fit(x: &Array2<f32>, y: &[usize], head: HeadParams, c: f64, weights: Option<&[f64]>) -> LinearModel {
     let classes: Vec<String> = (0..=*y.iter().max().unwrap()).map(|class| class.to_string()).collect();
     let groups: Vec<usize> = (0..y.len()).collect();
-    let samples = Samples { features: x.view(), labels: y, groups: &groups, classes: &classes, scored: None, weights };
+    let samples =
+        Samples { features: x.view().into(), labels: y, groups: &groups, classes: &classes, scored: None, weights };
     let params = TrainParams::new(head).cs([c]).validation(Validation::None).check().unwrap();
     train(samples, &params, &|_| ()).unwrap().model
 }
@@ -163,8 +164,14 @@ fn the_number_of_threads_changes_no_bit() {
         let (x, y) = clusters(rows, columns, 3, 2);
         let classes: Vec<String> = (0..3).map(|class| class.to_string()).collect();
         let groups: Vec<usize> = (0..rows).collect();
-        let samples =
-            Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+        let samples = Samples {
+            features: x.view().into(),
+            labels: &y,
+            groups: &groups,
+            classes: &classes,
+            scored: None,
+            weights: None,
+        };
         for head in heads() {
             let params = TrainParams::new(head).cs([0.01, 1.0]).validation(Validation::KFold(3)).check().unwrap();
             let run = |threads| {

@@ -6,7 +6,6 @@ use super::{
     thumbnail::{self, Thumbnail},
 };
 use headstart_trainer::{Error, LinearModel, Vectors};
-use ndarray::{Array2, Axis};
 use serde::Serialize;
 
 /// Images in each of the two lists.
@@ -120,6 +119,9 @@ impl Judged {
     }
 }
 
+/// Rows judged at once.
+const ROWS: usize = 1024;
+
 /// The rows to judge, as indices into the vectors they are among. Augmented views are left out: nobody has seen them.
 fn rows_to_judge<'a>(subject: &Subject<'a>) -> (Basis, &'a Vectors, Vec<usize>) {
     let plain = |vectors: &Vectors| (0..vectors.len()).filter(|&row| vectors.scored[row]).collect::<Vec<_>>();
@@ -139,23 +141,27 @@ fn rows_to_judge<'a>(subject: &Subject<'a>) -> (Basis, &'a Vectors, Vec<usize>) 
 }
 
 fn judge(model: &LinearModel, vectors: &Vectors, rows: &[usize]) -> Result<(Confidence, Vec<Verdict>), Error> {
-    let features = vectors.features.select(Axis(0), rows);
-    let (confidence, values): (Confidence, Array2<f64>) = if model.kind().is_probabilistic() {
-        (Confidence::Probability, model.predict_proba(features.view())?)
-    } else {
-        (Confidence::Margin, model.decision(features.view())?)
-    };
-    // The class is the one that metrics count: probabilities of very sure predictions may be equal by rounding.
-    let predicted = model.predict(features.view())?;
-    let verdicts = rows.iter().zip(&predicted).enumerate().map(|(index, (&row, &predicted))| {
-        let values = values.row(index);
-        let others = values.iter().enumerate().filter(|&(class, _)| class != predicted);
-        let second = others.fold(f64::NEG_INFINITY, |top, (_, &value)| top.max(value));
-        let best = values[predicted];
-        let confidence = if confidence == Confidence::Probability { best } else { best - second };
-        Verdict { truth: vectors.labels[row], predicted, confidence }
-    });
-    Ok((confidence, verdicts.collect()))
+    let confidence = if model.kind().is_probabilistic() { Confidence::Probability } else { Confidence::Margin };
+    let mut verdicts = Vec::with_capacity(rows.len());
+    // Some rows at a time: the features may be more than memory holds.
+    for rows in rows.chunks(ROWS) {
+        let features = vectors.features.view().read(rows)?;
+        let values = match confidence {
+            Confidence::Probability => model.predict_proba(features.view())?,
+            Confidence::Margin => model.decision(features.view())?,
+        };
+        // The class is the one that metrics count: probabilities of very sure predictions may be equal by rounding.
+        let predicted = model.predict(features.view())?;
+        verdicts.extend(rows.iter().zip(&predicted).enumerate().map(|(index, (&row, &predicted))| {
+            let values = values.row(index);
+            let others = values.iter().enumerate().filter(|&(class, _)| class != predicted);
+            let second = others.fold(f64::NEG_INFINITY, |top, (_, &value)| top.max(value));
+            let best = values[predicted];
+            let confidence = if confidence == Confidence::Probability { best } else { best - second };
+            Verdict { truth: vectors.labels[row], predicted, confidence }
+        }));
+    }
+    Ok((confidence, verdicts))
 }
 
 #[cfg(test)]

@@ -65,8 +65,8 @@ pub(super) fn run(rows: ArrayView2<f32>, squares: &[f32], c: f64, target: f64, w
             break;
         }
         let beta = Array2::from_shape_fn((open.len(), n), |(at, row)| open[at].class.beta[row] as f32);
-        let weights = combinations(rows.view(), beta.view()).mapv(|weight| weight as f32);
-        let all = scores(rows.view(), weights.view());
+        let weights = combinations(&rows.view(), beta.view()).mapv(|weight| weight as f32);
+        let all = scores(&rows.view(), weights.view());
         random.shuffle(&mut order);
         open.par_iter_mut().zip(weights.outer_iter().into_par_iter()).zip(all.outer_iter().into_par_iter()).for_each(
             |((descent, weights), scores)| {

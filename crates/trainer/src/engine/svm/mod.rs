@@ -18,7 +18,7 @@ mod smo;
 
 use std::sync::OnceLock;
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, CowArray, Ix2};
 use rayon::prelude::*;
 
 use self::coordinate_descent::Class;
@@ -58,6 +58,11 @@ pub(super) fn descends(bias: Bias, rows: usize, columns: usize) -> bool {
     bias == Bias::Regularized || is_tall(rows, columns)
 }
 
+/// Bytes of what is made of n × r rows: their copy in f32 for coordinate descent, or their inner products.
+fn copies(bias: Bias, rows: usize, columns: usize) -> u64 {
+    (rows * if descends(bias, rows, columns) { columns } else { rows } * size_of::<f32>()) as u64
+}
+
 /// See the module.
 pub(super) struct HingeSvm;
 
@@ -88,6 +93,8 @@ struct Shared<'a> {
     /// The rows in f32 and their sums of squares, for coordinate descent.
     single: OnceLock<(Array2<f32>, Vec<f32>)>,
     interior: OnceLock<InteriorPoint>,
+    /// Whether memory allows that method.
+    may_be_interior: bool,
     /// Steps of sequential minimal optimisation that cost as much as the interior-point method.
     steps: usize,
     /// Relative duality gap that counts as converged.
@@ -100,7 +107,8 @@ impl Engine for HingeSvm {
     }
 
     fn fit(&self, problem: &Problem, c: f64) -> Result<Solution, Error> {
-        let shared = Shared::new(problem);
+        let features = self.features(problem)?;
+        let shared = Shared::new(problem, features.view());
         let mut walkers = Walker::all(problem);
         shared
             .solve(&mut walkers, c)
@@ -109,7 +117,8 @@ impl Engine for HingeSvm {
     }
 
     fn fit_path(&self, problem: &Problem, cs: &[f64], done: &(dyn Fn() + Sync)) -> Result<Vec<Solution>, Error> {
-        let shared = Shared::new(problem);
+        let features = self.features(problem)?;
+        let shared = Shared::new(problem, features.view());
         let mut walkers = Walker::all(problem);
         let mut order: Vec<usize> = (0..cs.len()).collect();
         order.sort_by(|&a, &b| cs[a].total_cmp(&cs[b]));
@@ -124,6 +133,12 @@ impl Engine for HingeSvm {
 }
 
 impl HingeSvm {
+    /// All rows, if memory holds them and their copy in f32 or their inner products.
+    fn features<'a>(&self, problem: &Problem<'a>) -> Result<CowArray<'a, f64, Ix2>, Error> {
+        let (n, r) = problem.features.dim();
+        problem.dense(self.name(), copies(problem.head.bias, n, r))
+    }
+
     fn failed(&self, c: f64) -> Error {
         Error::Solver {
             engine: self.name(),
@@ -160,15 +175,19 @@ impl Walker {
 }
 
 impl<'a> Shared<'a> {
-    fn new(problem: &Problem<'a>) -> Self {
-        let (features, bias, inner) = (problem.features, problem.head.bias, problem.inner);
+    /// `features`: those of the problem, all in memory.
+    fn new<'p: 'a>(problem: &Problem<'p>, features: ArrayView2<'a, f64>) -> Self {
+        let (bias, inner) = (problem.head.bias, problem.inner);
         let tolerance = problem.head.tolerance;
         let (n, r) = features.dim();
         // A row of a step costs about as much as ten multiply-adds of a matrix product.
         let steps = InteriorPoint::cost(n, r) / (10.0 * n as f64);
         let steps = 20 * n + steps as usize;
         let (gram, single, interior) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { features, bias, inner, gram, single, interior, steps, tolerance }
+        let equations = (n * (r + 1) * size_of::<f64>()) as u64;
+        let needed = problem.features.dense_bytes() + copies(bias, n, r) + equations;
+        let may_be_interior = needed <= problem.memory;
+        Self { features, bias, inner, gram, single, interior, may_be_interior, steps, tolerance }
     }
 
     fn descends(&self) -> bool {
@@ -290,7 +309,7 @@ impl<'a> Shared<'a> {
             walker.iterations += steps;
             *interior = end == smo::End::OutOfSteps;
         }
-        if *interior {
+        if *interior && self.may_be_interior {
             let bias = one.best_bias(residual);
             let bounds = one.bounds(c, beta, residual, bias);
             if one.scaled(c, bounds, residual, bias).1.gap() <= target {
@@ -307,8 +326,8 @@ impl<'a> Shared<'a> {
     fn exact(&self, beta: &[&[f64]]) -> (Array2<f64>, Array2<f64>) {
         let n = self.features.nrows();
         let beta = Array2::from_shape_fn((beta.len(), n), |(class, row)| beta[class][row]);
-        let weights = combinations(self.features, beta.view());
-        let scores = scores(self.features, weights.view());
+        let weights = combinations(&self.features, beta.view());
+        let scores = scores(&self.features, weights.view());
         (weights, scores)
     }
 }
