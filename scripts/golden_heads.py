@@ -9,7 +9,8 @@ run this again only to change what is compared:
 Each file holds `x` (n x d), `y` (n, class index) and `test` (n, 1 for the rows kept out of training), and in its metadata
 one JSON text under the key `golden`: for each head and C the objective on the training rows and the accuracy on the others.
 Objectives are the ones scikit-learn minimises, C * sum(loss) + ||W||^2 / 2, bias free; for one-vs-rest the sum over classes.
-The squared hinge loss is minimised here, since LinearSVC penalises the bias.
+The squared hinge loss is minimised here, since LinearSVC penalises the bias. Heads called `..._regularized` are those of
+liblinear, with b^2 / 2 beside ||W||^2 / 2; for them weights and biases are kept as well, as lists of rows.
 """
 
 import json
@@ -21,7 +22,7 @@ from safetensors.numpy import save_file
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "heads"
 
@@ -139,6 +140,30 @@ def ridge(x, sign, weight, c):
     return model.coef_, model.intercept_, lambda margin: (1 - margin) ** 2
 
 
+def liblinear(loss):
+    """liblinear's solver for one output, a weight for the bias among the others."""
+
+    def fit(x, sign, weight, c):
+        if loss == "logistic":
+            # Newton's method; the dual one stops far from the optimum.
+            model = LogisticRegression(C=c, solver="liblinear", tol=1e-12, max_iter=100_000)
+        else:
+            model = LinearSVC(C=c, loss=loss, dual=loss == "hinge", tol=1e-9, max_iter=5_000_000, random_state=0)
+        model.fit(x, sign, weight)
+        value = {
+            "hinge": lambda margin: np.maximum(0, 1 - margin),
+            "squared_hinge": lambda margin: np.maximum(0, 1 - margin) ** 2,
+            "logistic": lambda margin: np.logaddexp(0, -margin),
+        }[loss]
+        return model.coef_[0], model.intercept_[0], value
+
+    def run(x, y, c):
+        total, model = one_vs_rest(x, y, c, None, fit)
+        return total + 0.5 * model.intercept @ model.intercept, model
+
+    return run
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     plans = {
@@ -159,12 +184,21 @@ def main():
         runs += [("svm_squared", lambda *a: one_vs_rest(*a, None, squared_hinge), svm_cs)]
         runs += [("svm_squared_balanced", lambda *a: one_vs_rest(*a, "balanced", squared_hinge), svm_cs)]
         runs += [("ridge", lambda *a: one_vs_rest(*a, None, ridge), svm_cs)]
+        if y.max() == 1:
+            # With more classes liblinear's is one against the rest, headstart's multinomial.
+            runs += [("logistic_regularized", liblinear("logistic"), logistic_cs)]
+        # With a large C liblinear stops short of the optimum.
+        runs += [("svm_regularized", liblinear("hinge"), [c for c in svm_cs if c <= 1])]
+        runs += [("svm_squared_regularized", liblinear("squared_hinge"), [c for c in svm_cs if c <= 1])]
         for head, fit, cs in runs:
             golden["heads"][head] = []
             for c in cs:
                 objective, model = fit(train_x, train_y, c)
                 accuracy = float((model.predict(test_x) == test_y).mean())
-                golden["heads"][head].append({"c": c, "objective": float(objective), "accuracy": accuracy})
+                point = {"c": c, "objective": float(objective), "accuracy": accuracy}
+                if head.endswith("_regularized") and y.max() == 1:
+                    point |= {"weights": model.coef.tolist(), "bias": model.intercept.tolist()}
+                golden["heads"][head].append(point)
                 print(name, head, c, objective, accuracy, flush=True)
         tensors = {"x": x, "y": y.astype(np.uint8), "test": test.astype(np.uint8)}
         save_file(tensors, OUT / f"{name}.safetensors", metadata={"golden": json.dumps(golden)})

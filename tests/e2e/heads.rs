@@ -239,6 +239,70 @@ fn class_means_have_no_c_and_go_everywhere() {
 }
 
 #[test]
+fn a_regularized_bias_is_another_objective() {
+    let dir = three_classes();
+    for head in ["logistic", "svm", "svm --loss squared-hinge", "ridge"] {
+        let train = |bias: &str| {
+            dir.json(&format!("train x.h5 --head {head} --c 0.01 --cv none --bias {bias} -o {bias}.head"))["training"]
+                .clone()
+        };
+        let (free, regularized) = (train("free"), train("regularized"));
+        assert_eq!((&free["bias"], &regularized["bias"]), (&json!("free"), &json!("regularized")));
+        assert_eq!(description(&dir, "regularized.head")["training"]["bias"], "regularized");
+        // What a free bias can do for nothing costs something here.
+        assert!(number(&regularized["objective"]) > number(&free["objective"]), "{head}");
+        assert!(regularized["certificate"]["converged"] == true, "{head}: {regularized}");
+        assert_eq!(regularized["tolerance"], 1e-4);
+        let loss = if head.contains("squared") { json!("squared-hinge") } else { json!("hinge") };
+        assert_eq!(regularized["loss"], if head.starts_with("svm") { loss } else { Value::Null });
+    }
+    assert_eq!(dir.json("sweep x.h5 --cv 3 --bias regularized")["rows"].as_array().unwrap().len(), 2);
+    dir.run("train x.h5 --head svm --bias regularized --standardize --cv 3 --report page -o y.head");
+    says(&String::from_utf8(dir.read("page/index.html")).unwrap(), &["regularized", "svm with hinge loss"]);
+    let error = dir.misused("train x.h5 --head svm --bias regularized --engine linfa -o no.head");
+    says(&error, &["--bias is regularized", "--engine default"]);
+    says(&dir.misused("train x.h5 --bias none -o no.head"), &["--bias", "free", "regularized"]);
+    assert!(!dir.exists("no.head"));
+}
+
+#[test]
+fn numbers_without_sense_are_refused_and_large_ones_survived() {
+    let dir = three_classes();
+    for c in ["0", "-1", "NaN", "inf"] {
+        says(&dir.misused(&format!("train x.h5 --c={c} --cv none -o no.head")), &["C is", "positive, finite"]);
+    }
+    assert!(!dir.exists("no.head"));
+    let rows = 12;
+    let labels: Vec<&str> = (0..rows).map(|row| ["ant", "bee"][row % 2]).collect();
+    let save = |name: &str, x: &dyn Fn(usize, usize) -> f32| {
+        let values: Vec<f32> = (0..rows * 3).map(|at| x(at / 3, at % 3)).collect();
+        Npz::new().floats("X", 3, &values).strings("y", &labels).save(&dir.path(&format!("{name}.npz")));
+        dir.run(&format!("import {name}.npz -o {name}.h5"));
+    };
+    save("same", &|_, _| 0.25);
+    says(&dir.fails("train same.h5 -o no.head"), &["same.h5", "same features", "cannot tell"]);
+    let value = |row: usize, column: usize| ((row * 7 + column * 5) % 11) as f32 / 11.0 + (row % 2) as f32;
+    save("huge", &|row, column| 1e38 * value(row, column));
+    save("one", &|row, column| value(row, column) * if row == 3 { 1e7 } else { 1.0 });
+    for name in ["huge", "one"] {
+        for head in ["logistic", "svm", "svm --loss squared-hinge", "ridge"] {
+            for bias in ["free", "regularized"] {
+                // Either a head of numbers, or a reason.
+                let command =
+                    format!("train {name}.h5 --head {head} --bias {bias} --cv 2 --c-grid 1e-4:1e2:3 -o {name}.head");
+                let ended = dir.headstart(&format!("{command} --json")).run();
+                if ended.code == Some(0) {
+                    assert!(number(&ended.json()["training"]["objective"]).is_finite(), "{command}");
+                } else {
+                    says(&ended.stderr, &["solver failed at C", name]);
+                }
+            }
+        }
+    }
+    assert!(dir.exists("one.head"));
+}
+
+#[test]
 fn a_split_that_chose_c_is_not_the_one_that_scores() {
     let dir = three_classes();
     let shown = dir.json("train x.h5 --split train:val -o x.head");

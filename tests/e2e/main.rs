@@ -14,6 +14,7 @@ mod errors;
 mod export;
 mod heads;
 mod listing;
+mod memory;
 mod neighbors;
 #[cfg(not(feature = "torch"))]
 mod no_torch;

@@ -99,6 +99,8 @@ fn options_of_other_heads_are_refused() {
         ("train x.h5 --head knn --cv none", &["--neighbors", "without validation"]),
         ("train x.h5 --head knn --class-weight balanced", &["--class-weight"]),
         ("train x.h5 --head knn --engine linfa", &["--engine"]),
+        ("train x.h5 --head knn --bias regularized", &["--bias"]),
+        ("train x.h5 --head ncm --bias regularized", &["--bias", "ncm"]),
         ("train x.h5 --head svm --neighbors 3", &["--neighbors is for heads of kind knn", "svm"]),
         ("train x.h5 --head ncm --knn-metric cosine", &["--knn-metric is for heads of kind knn", "ncm"]),
     ] {

@@ -13,6 +13,7 @@ use ndarray::Array2;
 use crate::contents::{Contents, Rows};
 use crate::error::{At, Error, Result, from_hdf5_error};
 use crate::journal::{journal_path, roll_back};
+use crate::layer_reader::LayerReader;
 use crate::lock::Lock;
 use crate::provenance::Provenance;
 use crate::schema::{LayerInfo, Store, check_signature, file_options, select_rows};
@@ -142,42 +143,18 @@ impl Cache {
 
     /// [`Self::read_rows`] into a buffer of indices × width values.
     pub fn read_rows_into(&self, layer: &LayerInfo, rows: &[usize], out: &mut [f32]) -> Result<()> {
-        // A call costs as much as reading this many bytes: smaller gaps between wanted rows are read and thrown away.
-        const GAP: usize = 64 << 10;
-
         let Some(&last) = rows.iter().max() else { return Ok(()) };
         let dataset = self.dataset(layer, last + 1)?;
         self.check_buffer(layer, rows.len(), out.len())?;
-        let width = layer.width;
-        let row_bytes = width * layer.store.size();
-        let (gap, longest) = (GAP / row_bytes, (BLOCK / row_bytes).max(1));
+        read_spans(dataset, &self.path, layer, rows, out)
+    }
 
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        order.sort_by_key(|&i| rows[i]);
-        let mut buffer = Vec::new();
-        let mut rest = &order[..];
-        while let Some(&first) = rest.first() {
-            let start = rows[first];
-            let mut end = start + 1;
-            let joins = |&&i: &&usize| {
-                let joined = rows[i] <= end + gap && rows[i] < start + longest;
-                if joined {
-                    end = end.max(rows[i] + 1);
-                }
-                joined
-            };
-            let count = rest.iter().take_while(joins).count();
-            let (span, others) = rest.split_at(count);
-            buffer.resize((end - start) * width, 0.0);
-            read_block(dataset, layer, start..end, &mut buffer)
-                .at(&self.path, format!("cannot read layer {}", layer.name))?;
-            for &i in span {
-                let from = (rows[i] - start) * width;
-                out[i * width..(i + 1) * width].copy_from_slice(&buffer[from..from + width]);
-            }
-            rest = others;
-        }
-        Ok(())
+    /// Reads rows of a layer from many threads, and without its parts of the file in memory.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLayer`] for a layer of another file.
+    pub fn layer_reader(&self, layer: &LayerInfo) -> Result<LayerReader> {
+        Ok(LayerReader::new(&self.path, layer, self.dataset(layer, 0)?))
     }
 
     fn dataset(&self, layer: &LayerInfo, end: usize) -> Result<&Dataset> {
@@ -261,6 +238,48 @@ pub(crate) fn abandon(path: &Path) {
 fn is_abandoned(path: &Path) -> bool {
     let abandoned = ABANDONED.lock().unwrap_or_else(PoisonError::into_inner);
     std::fs::metadata(path).is_ok_and(|file| abandoned.contains(&(file.dev(), file.ino())))
+}
+
+/// Reads rows by their numbers, which the dataset must have, spans of them at once.
+pub(crate) fn read_spans(
+    dataset: &Dataset,
+    path: &Path,
+    layer: &LayerInfo,
+    rows: &[usize],
+    out: &mut [f32],
+) -> Result<()> {
+    // A call costs as much as reading this many bytes: smaller gaps between wanted rows are read and thrown away.
+    const GAP: usize = 64 << 10;
+
+    let width = layer.width;
+    let row_bytes = width * layer.store.size();
+    let (gap, longest) = (GAP / row_bytes, (BLOCK / row_bytes).max(1));
+
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&i| rows[i]);
+    let mut buffer = Vec::new();
+    let mut rest = &order[..];
+    while let Some(&first) = rest.first() {
+        let start = rows[first];
+        let mut end = start + 1;
+        let joins = |&&i: &&usize| {
+            let joined = rows[i] <= end + gap && rows[i] < start + longest;
+            if joined {
+                end = end.max(rows[i] + 1);
+            }
+            joined
+        };
+        let count = rest.iter().take_while(joins).count();
+        let (span, others) = rest.split_at(count);
+        buffer.resize((end - start) * width, 0.0);
+        read_block(dataset, layer, start..end, &mut buffer).at(path, format!("cannot read layer {}", layer.name))?;
+        for &i in span {
+            let from = (rows[i] - start) * width;
+            out[i * width..(i + 1) * width].copy_from_slice(&buffer[from..from + width]);
+        }
+        rest = others;
+    }
+    Ok(())
 }
 
 fn read_block(dataset: &Dataset, layer: &LayerInfo, rows: Range<usize>, out: &mut [f32]) -> hdf5::Result<()> {

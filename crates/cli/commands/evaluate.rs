@@ -1,7 +1,7 @@
 use crate::{Outcome, table};
 use anyhow::Context;
 use headstart_cache::Cache;
-use headstart_trainer::{Error, Head, Metric, Metrics, Part, Vectors, evaluate};
+use headstart_trainer::{Error, Head, Memory, Metric, Metrics, Part, Vectors, evaluate};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -44,7 +44,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             ("all", Part::Split("all".into()))
         }
     };
-    let mut vectors = Vectors::read(&cache, &layer, &part)?;
+    let mut vectors = Vectors::read(&cache, &layer, &part, Memory::of_this_machine())?;
     let left_out = super::leave_out(&mut vectors, head.classes(), "is not known to the head");
     if vectors.is_empty() {
         let class = left_out.into_iter().next().map(|(class, _)| class).unwrap_or_default();

@@ -16,7 +16,7 @@ pub mod weights;
 
 use crate::{Outcome, Usage};
 use headstart_cache::{Cache, LayerInfo};
-use headstart_trainer::{HeadKind, HeadParams, Metric, Scaling, Search, Validation, Vectors, parse_c_grid};
+use headstart_trainer::{HeadKind, HeadParams, Memory, Metric, Scaling, Search, Validation, Vectors, parse_c_grid};
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 /// Which network, with which weights, seeing images how.
@@ -177,6 +177,13 @@ pub struct HeadArgs {
     /// What an SVM pays for images within the margin: libsvm's loss, or liblinear's default.
     #[arg(long = "loss", value_name = "hinge|squared-hinge", default_value = "hinge", value_parser = ["hinge", "squared-hinge"])]
     svm_loss_text: String,
+    /// What the bias costs: nothing (libsvm's objective), or as much as a weight (liblinear's).
+    #[arg(long = "bias", value_name = "free|regularized", default_value = "free", value_parser = ["free", "regularized"])]
+    bias_text: String,
+    /// Memory for features and what is made of them, such as 512M or 8G [default: half of what is available]. Features that are
+    /// too large for it stay in the cache and are read again for every step; the head is the same.
+    #[arg(long = "memory", value_name = "SIZE")]
+    memory_text: Option<String>,
     /// How close to the optimum each fit has to come: bounds the relative error of logistic weights, and how far an SVM's
     /// objective is above its minimum. A fit that stays above it is reported.
     #[arg(long = "tol", value_name = "TOL", default_value_t = headstart_trainer::DEFAULT_TOLERANCE)]
@@ -190,6 +197,11 @@ const C_GRID: &str = "1e-4:1e3:8";
 const NEIGHBORS: &str = "1,3,5,11,21";
 
 impl HeadArgs {
+    /// Memory that training may use.
+    fn memory(&self) -> anyhow::Result<Memory> {
+        self.memory_text.as_deref().map_or_else(|| Ok(Memory::of_this_machine()), parse)
+    }
+
     /// Refuses options that none of these kinds of heads heeds. `c`: whether a single C was given.
     fn refuse_unheeded(&self, kinds: &[HeadKind], c: bool) -> anyhow::Result<()> {
         if !kinds.iter().any(|kind| kind.has_c()) {
@@ -252,8 +264,9 @@ impl HeadArgs {
         let class_weight = parse(&self.class_weight_text)?;
         let engine = parse(&self.engine_text)?;
         let svm_loss = parse(&self.svm_loss_text)?;
+        let bias = parse(&self.bias_text)?;
         let knn_metric = self.knn_metric_text.as_deref().map(parse).transpose()?.unwrap_or_default();
-        let params = HeadParams { kind, svm_loss, engine, class_weight, knn_metric, tolerance: self.tolerance };
+        let params = HeadParams { kind, svm_loss, engine, class_weight, knn_metric, bias, tolerance: self.tolerance };
         params.check().map_err(usage)
     }
 }

@@ -60,6 +60,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         validation: args.head.validation()?,
         scaling: args.head.scaling()?,
         seed: args.head.seed,
+        memory: args.head.memory()?,
     };
     let bar = ProgressBar::new(0);
     bar.set_style(

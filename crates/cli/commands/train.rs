@@ -3,8 +3,8 @@ use anyhow::Context;
 use headstart_cache::Cache;
 use headstart_scenarios::report;
 use headstart_trainer::{
-    CalibrationSummary, Estimate, HeadKind, Metric, NestedValidation, Normalize, ParamGuard, Part, ProbabilityScores,
-    Progress, Source, TrainParams, Tuned, Validation, Vectors, evaluate, train,
+    CalibrationSummary, Estimate, HeadKind, Memory, MemoryUse, Metric, NestedValidation, Normalize, ParamGuard, Part,
+    ProbabilityScores, Progress, Source, TrainParams, Tuned, Validation, Vectors, evaluate, train,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -74,6 +74,8 @@ struct Shown<'a> {
     tuned: Tuned,
     /// What the head does to each row of features first.
     normalize: Normalize,
+    /// What features and fits take of the memory that may be used.
+    memory: MemoryUse,
     /// Seconds of reading; the others are in `outcome`.
     read_seconds: f64,
     #[serde(flatten)]
@@ -95,19 +97,27 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     let cache = Cache::open(&args.cache)?;
     let layer = super::layer(&cache, args.layer.as_deref())?;
-    let (vectors, validation, test_part) = match args.split.as_deref() {
-        None => {
-            let validation = args.head.validation()?;
-            (Vectors::read_training(&cache, &layer, &Part::Train)?, validation, Part::Test)
-        }
-        Some(split) => holdout(&cache, &layer, split)?,
+    args.head.refuse_unheeded(&[kind], args.c.is_some())?;
+    let head = args.head.params(kind)?;
+    let memory = args.head.memory()?;
+    let parts = Parts::of(args)?;
+    let rows = parts.count(&cache, &layer)?;
+    let used = MemoryUse::new(memory, rows, layer.width, &head, cache.classes().len());
+    if used.streamed || args.head.memory_text.is_some() {
+        eprintln!("memory: {used}");
+    }
+    // All rows are in the same place, so that those of two parts can be put together.
+    let place = if used.streamed { Memory::new(0) } else { Memory::UNLIMITED };
+    let (vectors, validation) = match &parts.chosen_on {
+        None => (Vectors::read_training(&cache, &layer, &parts.train, place)?, args.head.validation()?),
+        Some(validate) => holdout(&cache, &layer, &parts.train, validate, place)?,
     };
-    let mut test = Vectors::read(&cache, &layer, &test_part)?;
+    let mut test = Vectors::read(&cache, &layer, &parts.test, place)?;
     super::leave_out(&mut test, &vectors.classes, NOT_TRAINED);
     let read_seconds = start.elapsed().as_secs_f64();
 
-    args.head.refuse_unheeded(&[kind], args.c.is_some())?;
-    let params = TrainParams::new(args.head.params(kind)?)
+    let params = TrainParams::new(head)
+        .memory(memory)
         .search(args.head.search(kind, args.c)?)
         .validation(validation)
         .scaling(args.head.scaling()?)
@@ -142,6 +152,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         kind,
         tuned: outcome.model.tuned(),
         normalize: outcome.model.normalize(),
+        memory: used,
         read_seconds,
         outcome: &outcome,
         chosen_on: args.split.as_deref().and_then(|split| Some(split.split_once(':')?.1)),
@@ -180,27 +191,56 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 /// Why rows of a class cannot be scored.
 const NOT_TRAINED: &str = "has no training rows";
 
-/// The rows of both splits together, those of the second marked as validation, and the part that stays for testing.
+/// Which rows train, choose C and test.
+struct Parts {
+    train: Part,
+    /// Where that is a split of its own.
+    chosen_on: Option<Part>,
+    test: Part,
+}
+
+impl Parts {
+    fn of(args: &Args) -> Result<Self, Usage> {
+        let Some(split) = args.split.as_deref() else {
+            return Ok(Self { train: Part::Train, chosen_on: None, test: Part::Test });
+        };
+        let Some((train, validate)) = split.split_once(':').filter(|(a, b)| !a.is_empty() && !b.is_empty() && a != b)
+        else {
+            return Err(Usage(format!("--split {split}: write two different splits, as in --split train:val")));
+        };
+        if train == "all" || validate == "all" {
+            return Err(Usage(format!("--split {split}: all holds the rows of the other; name two splits")));
+        }
+        Ok(Self {
+            train: Part::Split(train.into()),
+            chosen_on: Some(Part::Split(validate.into())),
+            // Neither the rows that the head is fitted on nor those that chose C are a test of it.
+            test: Part::TestUnless(vec![train.into(), validate.into()]),
+        })
+    }
+
+    /// How many rows these are together.
+    fn count(&self, cache: &Cache, layer: &headstart_cache::LayerInfo) -> Result<usize, headstart_trainer::Error> {
+        let parts = [Some(&self.train), self.chosen_on.as_ref(), Some(&self.test)];
+        parts.into_iter().flatten().map(|part| Ok(Vectors::find(cache, layer, part)?.len())).sum()
+    }
+}
+
+/// The rows of both parts together, those of the second marked as validation.
 fn holdout(
     cache: &Cache,
     layer: &headstart_cache::LayerInfo,
-    split: &str,
-) -> anyhow::Result<(Vectors, Validation, Part)> {
-    let Some((train, validate)) = split.split_once(':').filter(|(a, b)| !a.is_empty() && !b.is_empty() && a != b)
-    else {
-        return Err(Usage(format!("--split {split}: write two different splits, as in --split train:val")).into());
-    };
-    if train == "all" || validate == "all" {
-        return Err(Usage(format!("--split {split}: all holds the rows of the other; name two splits")).into());
-    }
-    let mut vectors = Vectors::read_training(cache, layer, &Part::Split(train.into()))?;
-    let mut held = Vectors::read(cache, layer, &Part::Split(validate.into()))?;
+    train: &Part,
+    validate: &Part,
+    place: Memory,
+) -> anyhow::Result<(Vectors, Validation)> {
+    let mut vectors = Vectors::read_training(cache, layer, train, place)?;
+    let mut held = Vectors::read(cache, layer, validate, place)?;
     super::leave_out(&mut held, &vectors.classes, NOT_TRAINED);
     let first = vectors.len();
     vectors.extend(held)?;
     let validation = Validation::Holdout((first..vectors.len()).collect());
-    // Neither the rows that the head is fitted on nor those that chose C are a test of it.
-    Ok((vectors, validation, Part::TestUnless(vec![train.into(), validate.into()])))
+    Ok((vectors, validation))
 }
 
 fn print(shown: &Shown) {

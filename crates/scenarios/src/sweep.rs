@@ -7,7 +7,8 @@ pub use depth::cache_names;
 use headstart_cache::{Cache, LayerInfo};
 use headstart_extractor::zoo;
 use headstart_trainer::{
-    HeadKind, HeadParams, Metric, Part, Prepared, Scaling, Search, Tuned, Validation, Vectors, evaluate, train_prepared,
+    HeadKind, HeadParams, Memory, Metric, Part, Prepared, Scaling, Search, Tuned, Validation, Vectors, evaluate,
+    train_prepared,
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ pub struct SweepOptions {
     pub scaling: Scaling,
     /// Seed of the folds.
     pub seed: u64,
+    /// Memory that training may use; layers too large for it are read from the cache whenever they are needed.
+    pub memory: Memory,
 }
 
 /// One layer with one head.
@@ -69,6 +72,8 @@ pub struct SweepRow {
     pub n_test: usize,
     /// Numbers per image.
     pub width: usize,
+    /// Whether the features stayed in the cache, being too large for the memory that may be used.
+    pub streamed: bool,
     /// Seconds this row took.
     pub seconds: f64,
     /// What a reader of the scores should know.
@@ -148,15 +153,22 @@ fn layer_rows(
     layer: &LayerInfo,
     options: &SweepOptions,
 ) -> Result<Vec<SweepRow>, headstart_trainer::Error> {
-    let train = Vectors::read_training(cache, layer, &Part::Train)?;
-    let mut test = Vectors::read(cache, layer, &Part::Test)?;
+    let rows = Vectors::find(cache, layer, &Part::Train)?.len() + Vectors::find(cache, layer, &Part::Test)?.len();
+    let streamed = !options.memory.holds(rows, layer.width);
+    if streamed {
+        tracing::info!("{}: {} is read from the cache whenever it is needed", cache.path().display(), layer.name);
+    }
+    let place = if streamed { Memory::new(0) } else { Memory::UNLIMITED };
+    let train = Vectors::read_training(cache, layer, &Part::Train, place)?;
+    let mut test = Vectors::read(cache, layer, &Part::Test, place)?;
     // Rows of classes without training rows are not scored.
     for (class, rows) in test.keep_classes(&train.classes).iter().filter(|(_, rows)| *rows > 0) {
         tracing::warn!("class '{class}' has no training rows: its {rows} test rows are left out of the scores");
     }
     let heads: Vec<HeadParams> = options.heads.iter().map(|(head, _)| *head).collect();
     let prepared =
-        Prepared::new(train.samples(), &options.validation, options.scaling, options.seed)?.for_heads(&heads)?;
+        Prepared::within(options.memory, train.samples(), &options.validation, options.scaling, options.seed)?
+            .for_heads(&heads)?;
     let depth = depth(&cache.provenance().backbone, &layer.layer);
     let mut rows = Vec::new();
     for (head, search) in &options.heads {
@@ -186,6 +198,7 @@ fn layer_rows(
             test_high: tested.as_ref().map(|accuracy| accuracy.high),
             n_test: test.len(),
             width: layer.width,
+            streamed,
             seconds,
             warnings: outcome.warnings,
             depth,
@@ -269,6 +282,7 @@ mod tests {
             validation: Validation::KFold(2),
             scaling: Scaling::default(),
             seed: 0,
+            memory: Memory::UNLIMITED,
         };
         let started = Cell::new(0);
         let progress = |_: &str, _: usize, _: usize| started.set(started.get() + 1);
@@ -294,6 +308,7 @@ mod tests {
             validation: Validation::KFold(2),
             scaling: Scaling::default(),
             seed: 0,
+            memory: Memory::UNLIMITED,
         };
         let plot = sweep(&options, &|_, _, _| {}).unwrap().plot("two");
         let lines: Vec<(&str, usize)> =

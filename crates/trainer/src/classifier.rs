@@ -4,6 +4,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::Error;
 use crate::calibration::{Calibration, log_losses_of_probabilities};
+use crate::features::Features;
 use crate::metrics::{argmax_rows, log_losses, softmax_rows};
 use crate::model::LinearModel;
 use crate::neighbors::{NeighborsModel, Votes};
@@ -157,20 +158,49 @@ impl Model {
         }
     }
 
+    /// Refuses features of another width.
+    pub(crate) fn check_width(&self, got: usize) -> Result<(), Error> {
+        if got == self.width() { Ok(()) } else { Err(Error::Width { expected: self.width(), got }) }
+    }
+
+    /// Everything that it says of the rows of these numbers; features must be finite and as wide as the model.
+    ///
+    /// # Errors
+    /// When rows cannot be read.
+    pub(crate) fn verdicts_of_rows(&self, features: Features, rows: &[usize]) -> Result<Verdicts, Error> {
+        let (decision, predicted) = match &self.rule {
+            Rule::Linear(model) => {
+                let scores = features.sound(model.scores_of_rows(features, rows))?;
+                let predicted = argmax_rows(scores.view());
+                (scores, predicted)
+            }
+            Rule::Neighbors(model) => {
+                let Votes { shares, predicted } = model.votes_of_rows(features, rows)?;
+                (shares, predicted)
+            }
+        };
+        Ok(self.judge(decision, predicted))
+    }
+
     /// Everything that it says of n × d raw features.
     ///
     /// # Errors
     /// As [`Self::decision`].
     pub fn verdicts(&self, features: ArrayView2<f32>) -> Result<Verdicts, Error> {
         let (decision, predicted) = self.decide(features)?;
+        Ok(self.judge(decision, predicted))
+    }
+
+    /// Scores and the classes that they say, with probabilities and the classes that these say.
+    fn judge(&self, decision: Array2<f64>, predicted: Vec<usize>) -> Verdicts {
         let Some(map) = &self.calibration else {
             let probabilities = own_probabilities(self.kind(), &decision);
-            return Ok(Verdicts { decision, probabilities, predicted });
+            return Verdicts { decision, probabilities, predicted };
         };
         let probabilities = map.probabilities(decision.view());
         let predicted = map.predict(decision.view(), probabilities.view(), &predicted);
         let probabilities = Some(probabilities);
-        Ok(Verdicts { decision, probabilities, predicted })
+        Verdicts { decision, probabilities, predicted }
     }
 
     /// The class index of each row.

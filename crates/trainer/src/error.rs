@@ -165,6 +165,21 @@ pub enum Error {
         /// Training rows.
         rows: usize,
     },
+    /// Rows that are read when they are needed could not be read.
+    #[error("{0}")]
+    Unreadable(String),
+    /// More memory is needed than may be used.
+    #[error("{method} needs {} of memory, and {} are left of what --memory allows: allow more{way_out}", size(*.needed), size(*.left))]
+    Memory {
+        /// What cannot be used.
+        method: &'static str,
+        /// Bytes it needs.
+        needed: u64,
+        /// Bytes that are left.
+        left: u64,
+        /// What else would help.
+        way_out: &'static str,
+    },
     /// A fixed split whose validation part cannot be used.
     #[error("the fixed split is unusable: {0}")]
     Split(String),
@@ -246,6 +261,12 @@ pub enum Error {
         /// Which field is wrong and how.
         reason: String,
     },
+}
+
+/// A number of bytes for people.
+pub(crate) fn size(bytes: u64) -> String {
+    let megabytes = bytes as f64 / f64::from(1 << 20);
+    if megabytes < 10_000.0 { format!("{megabytes:.0} MB") } else { format!("{:.0} GB", megabytes / 1024.0) }
 }
 
 fn split_names(splits: &[String]) -> String {

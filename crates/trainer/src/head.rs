@@ -3,16 +3,17 @@
 use std::ops::Deref;
 
 use headstart_cache::Provenance;
-use ndarray::ArrayView2;
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::calibration::{CalibrationSummary, ProbabilityScores};
+use crate::calibration::{CalibrationSummary, ProbabilityTally};
 use crate::classifier::Model;
 use crate::criterion::{Metric, roc_auc};
 use crate::engine::Certificate;
+use crate::features::Features;
 use crate::interval::Estimate;
 use crate::metrics::Metrics;
-use crate::params::ClassWeight;
+use crate::params::{Bias, ClassWeight, DEFAULT_TOLERANCE, SvmLoss};
 use crate::selection::Scheme;
 use crate::{Error, samples};
 
@@ -61,6 +62,15 @@ pub struct TrainingSummary {
     pub standardize: bool,
     /// How much rows counted, by class.
     pub class_weight: ClassWeight,
+    /// What an SVM paid for rows within the margin; absent for other heads, and in files of headstart before it was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<SvmLoss>,
+    /// What the bias cost. Files of headstart before it could cost anything do not say.
+    #[serde(default)]
+    pub bias: Bias,
+    /// What the certificate of each fit had to reach.
+    #[serde(default = "default_tolerance")]
+    pub tolerance: f64,
     /// Seed of the folds.
     pub seed: u64,
     /// How C was chosen.
@@ -102,13 +112,18 @@ fn once() -> usize {
     1
 }
 
+fn default_tolerance() -> f64 {
+    DEFAULT_TOLERANCE
+}
+
 /// Scores a model (or a [`Head`]) on labelled raw features.
 ///
 /// Each row is scored as it is; leave augmented views out before.
 ///
 /// # Errors
-/// [`Error::NoRows`], labels that do not fit the model's classes, and those of [`Model::decision`].
-pub fn evaluate(model: &Model, features: ArrayView2<f32>, labels: &[usize]) -> Result<Metrics, Error> {
+/// [`Error::NoRows`], labels that do not fit the model's classes, and those of [`Model::decision`]; rows that cannot be read.
+pub fn evaluate<'f>(model: &Model, features: impl Into<Features<'f>>, labels: &[usize]) -> Result<Metrics, Error> {
+    let features = features.into();
     if features.nrows() == 0 {
         return Err(Error::NoRows);
     }
@@ -116,17 +131,46 @@ pub fn evaluate(model: &Model, features: ArrayView2<f32>, labels: &[usize]) -> R
         return Err(Error::Length { what: "the labels array", got: labels.len(), rows: features.nrows() });
     }
     samples::check_labels(labels, model.classes().len())?;
-    let verdicts = model.verdicts(features)?;
-    let losses = model.log_losses(&verdicts, labels);
-    let mut metrics = Metrics::new(model.classes(), labels, &verdicts.predicted, losses.as_deref());
-    metrics.auc = roc_auc(verdicts.decision.view(), labels);
-    Ok(match verdicts.probabilities.as_ref().zip(losses) {
-        None => metrics,
-        Some((probabilities, losses)) => metrics.with_probabilities(ProbabilityScores::new(
-            probabilities.view(),
-            &verdicts.predicted,
-            &losses,
-            labels,
-        )),
-    })
+    model.check_width(features.ncols())?;
+    features.check_finite()?;
+    evaluate_rows(model, features, &(0..labels.len()).collect::<Vec<_>>(), labels)
+}
+
+/// Scores that are in memory at once.
+const MOST_SCORES: usize = 1 << 22;
+/// Scores up to which all are kept for the area under the ROC curve, which needs them together: 256 MB.
+const MOST_KEPT: usize = 1 << 25;
+
+/// Scores a model on the rows of these numbers, which have these labels, some rows at a time.
+///
+/// # Errors
+/// When rows cannot be read.
+pub(crate) fn evaluate_rows(
+    model: &Model,
+    features: Features,
+    rows: &[usize],
+    labels: &[usize],
+) -> Result<Metrics, Error> {
+    let classes = model.classes().len();
+    let mut kept = (rows.len() * classes <= MOST_KEPT).then(|| Vec::with_capacity(rows.len() * classes));
+    let (mut predicted, mut losses) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+    let mut tally = ProbabilityTally::default();
+    let chunk = (MOST_SCORES / classes).max(1);
+    for (rows, labels) in rows.chunks(chunk).zip(labels.chunks(chunk)) {
+        let verdicts = model.verdicts_of_rows(features, rows)?;
+        if let (Some(probabilities), Some(own)) = (&verdicts.probabilities, model.log_losses(&verdicts, labels)) {
+            tally.add(probabilities.view(), &verdicts.predicted, &own, labels);
+            losses.extend(own);
+        }
+        predicted.extend(verdicts.predicted);
+        if let Some(kept) = &mut kept {
+            kept.extend(verdicts.decision.iter().copied());
+        }
+    }
+    let losses = model.has_probabilities().then_some(&losses[..]);
+    let mut metrics = Metrics::new(model.classes(), labels, &predicted, losses).with_probabilities(tally.scores());
+    // A score for each row and class, so the shape fits.
+    let kept = kept.and_then(|kept| Array2::from_shape_vec((rows.len(), classes), kept).ok());
+    metrics.auc = kept.and_then(|kept| roc_auc(kept.view(), labels));
+    Ok(metrics)
 }

@@ -34,7 +34,7 @@ where
         let weights: Option<Vec<f64>> =
             dataset.weights().map(|weights| weights.iter().map(|&weight| f64::from(weight)).collect());
         let samples = Samples {
-            features: dataset.records().view(),
+            features: dataset.records().view().into(),
             labels: &labels,
             groups: &groups,
             classes: &classes,

@@ -1,11 +1,13 @@
 //! The linear model inside every head.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use rayon::prelude::*;
 
+use crate::Error;
+use crate::features::Features;
 use crate::metrics::{argmax_rows, softmax_rows};
 use crate::normalize::Normalize;
 use crate::params::HeadKind;
-use crate::{Error, samples};
 
 /// Rows turned to f64 at once when scoring: a constant, so that scores do not depend on how many rows come together.
 const ROW_BLOCK: usize = 256;
@@ -109,22 +111,38 @@ impl LinearModel {
         self.weights.ncols()
     }
 
+    /// Refuses features of another width.
+    pub(crate) fn check_width(&self, got: usize) -> Result<(), Error> {
+        if got == self.width() { Ok(()) } else { Err(Error::Width { expected: self.width(), got }) }
+    }
+
     /// n × k scores of n × d raw features.
     ///
     /// # Errors
     /// [`Error::Width`] for features of another width, [`Error::NotFinite`] for NaN and infinities.
     pub fn decision(&self, features: ArrayView2<f32>) -> Result<Array2<f64>, Error> {
-        if features.ncols() != self.width() {
-            return Err(Error::Width { expected: self.width(), got: features.ncols() });
-        }
-        samples::check_finite(features)?;
+        self.check_width(features.ncols())?;
+        Features::from(features).check_finite()?;
         let mut scores = Array2::zeros((features.nrows(), self.classes.len()));
         for (index, block) in features.axis_chunks_iter(Axis(0), ROW_BLOCK).enumerate() {
             let start = index * ROW_BLOCK;
-            let part = self.normalize.widen(block).dot(&self.weights.t()) + &self.bias;
-            scores.slice_mut(s![start..start + block.nrows(), ..]).assign(&part);
+            scores.slice_mut(s![start..start + block.nrows(), ..]).assign(&self.scores_of_block(block));
         }
         Ok(scores)
+    }
+
+    fn scores_of_block(&self, block: ArrayView2<f32>) -> Array2<f64> {
+        self.normalize.widen(block).dot(&self.weights.t()) + &self.bias
+    }
+
+    /// Scores of the rows of these numbers, as [`Self::decision`] would give them; features must be finite and as wide as the model.
+    pub(crate) fn scores_of_rows(&self, features: Features, rows: &[usize]) -> Array2<f64> {
+        let mut scores = Array2::zeros((rows.len(), self.classes.len()));
+        let blocks = scores.axis_chunks_iter_mut(Axis(0), ROW_BLOCK).into_par_iter();
+        blocks.zip(rows.par_chunks(ROW_BLOCK)).for_each(|(mut scores, rows)| {
+            scores.assign(&self.scores_of_block(features.gather(rows).view()));
+        });
+        scores
     }
 
     /// The class index of each row.
@@ -148,15 +166,28 @@ impl LinearModel {
         Ok(scores)
     }
 
+    /// What the difference of both classes' scores is multiplied by to give the one output of two classes.
+    fn collapse_factor(&self) -> f64 {
+        match self.kind {
+            HeadKind::Logistic | HeadKind::Ncm => 1.0,
+            HeadKind::Svm | HeadKind::Ridge | HeadKind::Knn => 0.5,
+        }
+    }
+
+    /// Undoes [`expand`] on the biases of this model.
+    pub(crate) fn outputs_bias(&self) -> Array1<f64> {
+        if self.classes.len() > 2 {
+            return self.bias.clone();
+        }
+        Array1::from_elem(1, (self.bias[1] - self.bias[0]) * self.collapse_factor())
+    }
+
     /// Undoes [`expand`] on the weights and on scores of this model.
     pub(crate) fn collapse(&self, scores: &Array2<f64>) -> (Array2<f64>, Array2<f64>) {
         if self.classes.len() > 2 {
             return (self.weights.clone(), scores.clone());
         }
-        let factor = match self.kind {
-            HeadKind::Logistic | HeadKind::Ncm => 1.0,
-            HeadKind::Svm | HeadKind::Ridge | HeadKind::Knn => 0.5,
-        };
+        let factor = self.collapse_factor();
         let difference = |rows: ArrayView2<f64>| (&rows.column(1) - &rows.column(0)) * factor;
         let weights = difference(self.weights.t()).insert_axis(Axis(0));
         (weights, difference(scores.view()).insert_axis(Axis(1)))

@@ -12,6 +12,7 @@ use std::time::Instant;
 use crate::Error;
 use crate::classifier::Verdicts;
 use crate::criterion::{Measured, Metric, Said};
+use crate::features::{Features, SomeRows};
 use crate::folds::stratified_folds;
 use crate::interval::{Estimate, student};
 use crate::metrics::Metrics;
@@ -119,7 +120,9 @@ impl OuterFolds {
                 |source| Error::OuterFold { fold: fold + 1, folds: self.splits.len(), source: Box::new(source) };
             let train = Rows::of(samples, &split.train);
             // Nothing is shared with the rows held out: means, deviations, coordinates and folds are made of the others alone.
-            let prepared = Prepared::new(train.samples(classes), params.validation(), params.scaling(), params.seed())
+            let (samples_of_fold, validation) = (train.samples(classes), params.validation());
+            let memory = params.memory();
+            let prepared = Prepared::within(memory, samples_of_fold, validation, params.scaling(), params.seed())
                 .and_then(|prepared| prepared.for_heads(std::slice::from_ref(params.head())))
                 .map_err(of_fold)?;
             let selection = prepared.cross_validate(params.head(), params.search(), done).map_err(of_fold)?;
@@ -128,8 +131,7 @@ impl OuterFolds {
             if !fitted.report.certificate.converged {
                 warnings.push(format!("outer fold {}: the fit at {} did not converge", fold + 1, best.tuned));
             }
-            let held_out = samples.features.select(Axis(0), &split.test);
-            let verdicts = fitted.model.verdicts(held_out.view()).map_err(of_fold)?;
+            let verdicts = fitted.model.verdicts_of_rows(samples.features, &split.test).map_err(of_fold)?;
             let own_losses = fitted.model.log_losses(&verdicts, truth);
             let Verdicts { decision, predicted: own, .. } = verdicts;
             let said = Said { scores: decision.view(), predicted: &own, log_losses: own_losses.as_deref() };
@@ -165,19 +167,28 @@ impl OuterFolds {
     }
 }
 
-/// Some rows of samples, copied.
-struct Rows {
-    features: Array2<f32>,
+/// Some rows of samples.
+struct Rows<'a> {
+    features: Part<'a>,
     labels: Vec<usize>,
     groups: Vec<usize>,
     scored: Option<Vec<bool>>,
     weights: Option<Vec<f64>>,
 }
 
-impl Rows {
-    fn of(samples: &Samples, rows: &[usize]) -> Self {
+/// Their features: copied, or read when they are needed.
+enum Part<'a> {
+    Memory(Array2<f32>),
+    Stored(SomeRows<'a>),
+}
+
+impl<'a> Rows<'a> {
+    fn of<'s: 'a>(samples: &Samples<'s>, rows: &'a [usize]) -> Self {
         Self {
-            features: samples.features.select(Axis(0), rows),
+            features: match samples.features.reborrow() {
+                Features::Memory(view) => Part::Memory(view.select(Axis(0), rows)),
+                Features::Stored(source) => Part::Stored(SomeRows { source, rows }),
+            },
             labels: pick(samples.labels, rows),
             groups: pick(samples.groups, rows),
             scored: samples.scored.map(|scored| pick(scored, rows)),
@@ -185,9 +196,12 @@ impl Rows {
         }
     }
 
-    fn samples<'a>(&'a self, classes: &'a [String]) -> Samples<'a> {
+    fn samples<'b>(&'b self, classes: &'b [String]) -> Samples<'b> {
         Samples {
-            features: self.features.view(),
+            features: match &self.features {
+                Part::Memory(rows) => rows.view().into(),
+                Part::Stored(source) => Features::Stored(source),
+            },
             labels: &self.labels,
             groups: &self.groups,
             classes,

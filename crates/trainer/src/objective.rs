@@ -1,21 +1,16 @@
-//! Objectives and losses in f64, as scikit-learn writes them: `C · Σ wᵢ lossᵢ + ½‖W‖²`, the bias free.
+//! Objectives and losses in f64, as scikit-learn writes them: `C · Σ wᵢ lossᵢ + ½‖W‖²`, the bias free or a weight like others.
 //!
 //! `scores` have one column for two classes (positive means class 1) and one per class otherwise.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 
 use crate::metrics::log_sum_exp;
 use crate::model::LinearModel;
-use crate::params::{ClassWeight, HeadParams, Loss};
+use crate::params::{Bias, ClassWeight, HeadParams, Loss};
 
 /// Number of linear functions a head of `classes` classes has: one for two classes, else one each.
 pub(crate) fn outputs(classes: usize) -> usize {
     if classes == 2 { 1 } else { classes }
-}
-
-/// log(1 + eᵗ), safe for t of any size.
-fn softplus(t: f64) -> f64 {
-    t.max(0.0) + (-t.abs()).exp().ln_1p()
 }
 
 /// What a head minimises on one training set.
@@ -102,29 +97,44 @@ impl<'a> Objective<'a> {
 
     /// The objective from scores and weights (outputs × features).
     pub(crate) fn value(&self, scores: ArrayView2<f64>, weights: &Array2<f64>, c: f64) -> f64 {
-        let loss: f64 = match self.head.loss() {
-            Loss::Logistic => self.logistic_loss(scores),
-            loss => {
-                let margin = |score: &f64, positive: bool| if positive { *score } else { -score };
-                let of_output = |output: usize| -> f64 {
-                    let sides = self.sides(output);
-                    let rows = scores.column(output).into_iter().zip(sides.positive).zip(sides.weight);
-                    rows.map(|((score, positive), weight)| weight * loss.of_margin(margin(score, positive))).sum()
-                };
-                (0..scores.ncols()).map(of_output).sum()
-            }
-        };
-        c * loss + 0.5 * weights.iter().map(|weight| weight * weight).sum::<f64>()
+        c * self.row_losses().of_rows(0, scores) + 0.5 * weights.iter().map(|weight| weight * weight).sum::<f64>()
     }
 
-    /// Sum of weighted negative log-likelihoods in nats: binary logistic for one column of scores, multinomial otherwise.
-    fn logistic_loss(&self, scores: ArrayView2<f64>) -> f64 {
-        let rows = scores.outer_iter().zip(self.labels).zip(self.row_weights());
-        if scores.ncols() == 1 {
-            rows.map(|((row, &label), weight)| weight * softplus(if label == 1 { -row[0] } else { row[0] })).sum()
-        } else {
-            rows.map(|((row, &label), weight)| weight * (log_sum_exp(row.iter()) - row[label])).sum()
-        }
+    /// What rows lose, for scores that come a block at a time.
+    pub(crate) fn row_losses(&self) -> RowLosses<'a> {
+        let (own, sides) = self.row_and_side_weights();
+        RowLosses { loss: self.head.loss(), labels: self.labels, own, sides }
+    }
+}
+
+/// What the rows of one training set lose.
+pub(crate) struct RowLosses<'a> {
+    loss: Loss,
+    labels: &'a [usize],
+    own: Vec<f64>,
+    sides: Vec<[f64; 2]>,
+}
+
+impl RowLosses<'_> {
+    /// Sum of the weighted losses of the rows from `start` on that have these scores: for logistic heads negative log-likelihoods in
+    /// nats, binary for one column of scores, multinomial otherwise.
+    pub(crate) fn of_rows(&self, start: usize, scores: ArrayView2<f64>) -> f64 {
+        let binary = scores.ncols() == 1;
+        let of_row = |(row, scores): (usize, ArrayView1<f64>)| {
+            let label = self.labels[start + row];
+            let loss = if self.loss == Loss::Logistic && !binary {
+                log_sum_exp(scores.iter()) - scores[label]
+            } else {
+                let of_output = |(output, &score): (usize, &f64)| {
+                    let positive = label == if binary { 1 } else { output };
+                    let margin = if positive { score } else { -score };
+                    self.sides[output][usize::from(positive)] * self.loss.of_margin(margin)
+                };
+                scores.iter().enumerate().map(of_output).sum()
+            };
+            self.own[start + row] * loss
+        };
+        scores.outer_iter().enumerate().map(of_row).sum()
     }
 }
 
@@ -148,7 +158,11 @@ pub fn objective(
     crate::samples::check_labels(labels, model.classes().len())?;
     let scores = model.decision(features)?;
     let (weights, scores) = model.collapse(&scores);
-    Ok(Objective::new(head, labels, model.classes().len(), None).value(scores.view(), &weights, model.c()))
+    let value = Objective::new(head, labels, model.classes().len(), None).value(scores.view(), &weights, model.c());
+    Ok(match head.bias {
+        Bias::Free => value,
+        Bias::Regularized => value + 0.5 * model.outputs_bias().iter().map(|bias| bias * bias).sum::<f64>(),
+    })
 }
 
 #[cfg(test)]
@@ -165,6 +179,7 @@ mod tests {
 
     #[test]
     fn losses_by_hand() {
+        let softplus = |t: f64| Loss::Logistic.of_margin(-t);
         assert!((softplus(0.0) - 2f64.ln()).abs() < 1e-15);
         assert_eq!(softplus(1e4), 1e4);
         assert_eq!(softplus(-1e4), 0.0);

@@ -95,6 +95,16 @@ pub enum SvmLoss {
     SquaredHinge,
 }
 
+impl SvmLoss {
+    /// The name used on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hinge => "hinge",
+            Self::SquaredHinge => "squared-hinge",
+        }
+    }
+}
+
 impl std::str::FromStr for SvmLoss {
     type Err = Error;
 
@@ -106,6 +116,45 @@ impl std::str::FromStr for SvmLoss {
                 name: "--loss",
                 value: format!("'{text}'"),
                 wanted: "choose hinge or squared-hinge",
+            }),
+        }
+    }
+}
+
+/// What the bias costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bias {
+    /// Nothing: libsvm's objective, and that of scikit-learn's `LogisticRegression` (lbfgs) and `RidgeClassifier`. Moving all features
+    /// by the same amount changes no score.
+    #[default]
+    Free,
+    /// As much as a weight: liblinear's objective, and so that of scikit-learn's `LinearSVC` (at `intercept_scaling=1`). The bias is
+    /// one more weight, on a feature that is 1 in every row. (With standardisation it is 1 beside the standardised features.)
+    Regularized,
+}
+
+impl Bias {
+    /// The name used on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Regularized => "regularized",
+        }
+    }
+}
+
+impl std::str::FromStr for Bias {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "free" => Ok(Self::Free),
+            "regularized" => Ok(Self::Regularized),
+            _ => Err(Error::Parameter {
+                name: "--bias",
+                value: format!("'{text}'"),
+                wanted: "choose free or regularized",
             }),
         }
     }
@@ -172,12 +221,14 @@ pub struct HeadParams {
     pub class_weight: ClassWeight,
     /// What near means to nearest neighbours.
     pub knn_metric: KnnMetric,
+    /// What the bias costs.
+    pub bias: Bias,
     /// What the certificate of each fit has to reach; see [`crate::Measure`].
     pub tolerance: f64,
 }
 
 impl HeadParams {
-    /// The default engine and tolerance, all rows of equal weight.
+    /// The default engine and tolerance, all rows of equal weight, the bias free.
     pub fn new(kind: HeadKind) -> Self {
         Self {
             kind,
@@ -185,6 +236,7 @@ impl HeadParams {
             engine: EngineChoice::Default,
             class_weight: ClassWeight::None,
             knn_metric: KnnMetric::Euclidean,
+            bias: Bias::Free,
             tolerance: DEFAULT_TOLERANCE,
         }
     }
@@ -224,6 +276,11 @@ impl HeadParams {
             if self.loss() == Loss::Logistic && self.class_weight != ClassWeight::None {
                 return Err(Error::LinfaWeights);
             }
+            if self.bias == Bias::Regularized {
+                let value = self.bias.name().into();
+                let wanted = "linfa leaves the bias free; use --engine default to penalise it";
+                return Err(Error::Parameter { name: "--bias", value, wanted });
+            }
             if matches!(self.loss(), Loss::SquaredHinge | Loss::Squared) {
                 let value = "linfa".into();
                 let wanted = "linfa has logistic heads and SVMs with hinge loss; use --engine default for others";
@@ -244,6 +301,10 @@ impl HeadParams {
         if self.class_weight == ClassWeight::Balanced {
             let wanted = "class means (ncm) and neighbours (knn) do not heed it; leave --class-weight out";
             return Err(Error::Parameter { name: "--class-weight", value: "balanced".into(), wanted });
+        }
+        if self.bias == Bias::Regularized {
+            let wanted = "class means (ncm) and neighbours (knn) have no bias to choose; leave --bias out";
+            return Err(Error::Parameter { name: "--bias", value: "regularized".into(), wanted });
         }
         Ok(())
     }
@@ -293,6 +354,11 @@ mod tests {
         assert!(head.check().is_ok());
         head.engine = EngineChoice::Linfa;
         assert!(message(head).contains("linfa-logistic"));
+        let regularized = HeadParams { bias: Bias::Regularized, ..HeadParams::new(HeadKind::Svm) };
+        assert!(regularized.check().is_ok());
+        let message = HeadParams { engine: EngineChoice::Linfa, ..regularized }.check().unwrap_err().to_string();
+        assert!(message.contains("--bias is regularized") && message.contains("--engine default"), "{message}");
+        assert!("none".parse::<Bias>().unwrap_err().to_string().contains("free or regularized"));
         assert!("forest".parse::<HeadKind>().unwrap_err().to_string().contains("logistic, svm, ridge, ncm or knn"));
         assert!("fast".parse::<EngineChoice>().unwrap_err().to_string().contains("default or linfa"));
     }

@@ -9,18 +9,20 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
 use crate::Error;
 use crate::classifier::Model;
 use crate::criterion::Metric;
-use crate::engine::{Gram, Problem, Solution, engine, wants_inner_products};
+use crate::engine::{Columns, Gram, Problem, Rows, Solution, engine, scores, wants_inner_products};
+use crate::features::Features;
 use crate::folds::stratified_folds;
+use crate::made_rows::MadeRows;
+use crate::memory::{self, Memory};
 use crate::metrics::{Metrics, argmax_rows};
 use crate::model::{LinearModel, expand};
 use crate::normalize::Scaling;
-use crate::params::{HeadKind, HeadParams, Loss};
+use crate::params::{Bias, EngineChoice, HeadKind, HeadParams, Loss};
 use crate::reduction::Design;
 use crate::samples::Samples;
 use crate::search::{Search, check_grid};
@@ -58,8 +60,8 @@ pub struct Fitted {
 
 /// A training set in solver coordinates, ready for [`Self::cross_validate`] and [`Self::fit`] of any head.
 ///
-/// Without standardisation one reduction serves every fold: the bias is free, so centring with all training rows instead of a
-/// fold's changes no solution, and neither does a rotation. With it each fold has its own, so that no statistic of a held-out row
+/// Without standardisation one reduction serves every fold: where the bias is free, centring with all training rows instead of a
+/// fold's changes no solution (where it is not, nothing is centred), and neither does a rotation. With it each fold has its own, so that no statistic of a held-out row
 /// enters its training.
 pub struct Prepared<'a> {
     samples: Samples<'a>,
@@ -68,36 +70,58 @@ pub struct Prepared<'a> {
     seed: u64,
     scaling: Scaling,
     /// The rows as they are trained on, where that is not as the samples hold them.
-    normalized: Option<Array2<f32>>,
+    normalized: Option<MadeRows<'a>>,
+    /// What features leave of it.
+    memory: Memory,
     /// Fold after fold, repeat after repeat.
     splits: Vec<Split>,
     train: Vec<usize>,
-    full: Design,
-    /// For folds whose design is their own and small enough to keep.
-    fold_designs: Vec<OnceLock<Design>>,
-    /// Whether folds with a design of their own turn it to its principal axes.
+    /// Whether designs are turned to their principal axes.
     rotate: bool,
-    /// Inner products of the rows of `full`, for heads that want them.
-    inner: Option<Gram>,
+    /// For heads whose bias is free, and for those whose bias is regularized; made when the first asks for them.
+    free: OnceLock<Coordinates<'a>>,
+    regularized: OnceLock<Coordinates<'a>>,
     seconds: f64,
 }
 
-/// One fold's data in solver coordinates.
-enum FoldData<'p> {
-    /// Rows of the design of all training rows.
-    Selected { train: Array2<f64>, test: Array2<f64>, design: &'p Design },
-    /// A design of the fold's own, kept for other heads.
+/// Training rows in solver coordinates for one kind of bias.
+struct Coordinates<'a> {
+    bias: Bias,
+    /// The features with a column of ones, if the bias is the weight of that.
+    with_ones: Option<MadeRows<'a>>,
+    full: Design,
+    /// For folds whose design is their own and small enough to keep.
+    fold_designs: Vec<OnceLock<Design>>,
+    /// Inner products of the rows of `full`, for heads that want them.
+    inner: OnceLock<Gram>,
+    /// What is known of the columns of `full`, for heads that want it.
+    columns: OnceLock<Columns>,
+}
+
+/// One fold's design.
+enum FoldDesign<'p> {
+    /// That of all training rows, of which the fold's are some.
+    Whole(&'p Design),
+    /// One of the fold's own, kept for other heads.
     Kept(&'p Design),
-    /// A design of the fold's own, too large to keep.
+    /// One of the fold's own, too large to keep.
     Fresh(Box<Design>),
 }
 
-impl FoldData<'_> {
-    fn parts(&self) -> (ArrayView2<'_, f64>, ArrayView2<'_, f64>, &Design) {
+impl FoldDesign<'_> {
+    fn design(&self) -> &Design {
         match self {
-            Self::Selected { train, test, design } => (train.view(), test.view(), design),
-            Self::Kept(design) => (design.train.view(), design.test.view(), design),
-            Self::Fresh(design) => (design.train.view(), design.test.view(), design),
+            Self::Whole(design) | Self::Kept(design) => design,
+            Self::Fresh(design) => design,
+        }
+    }
+
+    /// Training and held-out rows in solver coordinates.
+    fn rows<'s, 'f: 's>(&'s self, features: Features<'f>, split: &'s Split) -> (Rows<'s>, Rows<'s>) {
+        let design = self.design();
+        match self {
+            Self::Whole(_) => (design.select(features, &split.train), design.select(features, &split.test)),
+            _ => (design.train(features, &split.train), design.test(features, &split.test)),
         }
     }
 }
@@ -109,6 +133,20 @@ impl<'a> Prepared<'a> {
     /// Anything wrong with the samples; fewer than two folds; a class too small for the folds; a fixed split with a row out of range or twice, or without
     /// training or validation rows; a class missing from a training part.
     pub fn new(
+        samples: Samples<'a>,
+        validation: &Validation,
+        scaling: impl Into<Scaling>,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        Self::within(Memory::UNLIMITED, samples, validation, scaling, seed)
+    }
+
+    /// [`Self::new`] with a bound on the memory that is used, features included where they are in memory.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn within(
+        memory: Memory,
         samples: Samples<'a>,
         validation: &Validation,
         scaling: impl Into<Scaling>,
@@ -146,14 +184,9 @@ impl<'a> Prepared<'a> {
             }
         }
 
-        let held_out = if scheme == Scheme::Holdout { &splits[0].test[..] } else { &[] };
-        let normalized = scaling.normalize.rows(samples.features);
-        let features = either(&normalized, samples.features.reborrow());
-        let full = Design::build(features, &train, held_out, scaling.standardize, false)?;
-        if !full.varies() {
-            return Err(Error::ConstantFeatures { rows: train.len() });
-        }
-        let fold_designs = splits.iter().map(|_| OnceLock::new()).collect();
+        let normalized = MadeRows::normalized(samples.features, scaling.normalize);
+        let copies = 1 + u64::from(normalized.is_some());
+        let memory = memory.less(copies * memory::of_features(&samples.features));
         let seconds = started.elapsed().as_secs_f64();
         Ok(Self {
             samples,
@@ -162,12 +195,12 @@ impl<'a> Prepared<'a> {
             seed,
             scaling,
             normalized,
+            memory,
             splits,
             train,
-            full,
-            fold_designs,
             rotate: false,
-            inner: None,
+            free: OnceLock::new(),
+            regularized: OnceLock::new(),
             seconds,
         })
     }
@@ -182,16 +215,70 @@ impl<'a> Prepared<'a> {
         // Orthogonal columns cost more than one fit.
         self.rotate =
             !self.splits.is_empty() && heads.iter().any(|head| head.kind.has_c() && head.loss() != Loss::Hinge);
-        if self.rotate {
-            self.full.rotate()?;
-        }
-        let (rows, columns) = self.full.train.dim();
         let shares = self.scheme == Scheme::KFold && !self.scaling.standardize;
-        if shares && heads.iter().any(|head| wants_inner_products(head, rows, columns)) {
-            self.inner = Some(Gram::new(self.full.train.view()));
+        // Neighbours are looked for among the features themselves.
+        for head in heads.iter().filter(|head| head.kind != HeadKind::Knn) {
+            let needed = memory::of_solver(head, self.samples.features.ncols(), self.samples.classes.len());
+            if needed > self.memory.bytes() {
+                let (left, way_out) = (self.memory.bytes(), "");
+                return Err(Error::Memory { method: "a fit of so many features and classes", needed, left, way_out });
+            }
+            let coordinates = self.coordinates(head.bias)?;
+            let features = self.features_of(coordinates);
+            let train = coordinates.full.train(features, &self.train);
+            let (rows, columns) = train.dim();
+            // The products, and the rows in f64 and f32.
+            let needed = memory::bytes_of(rows, rows) + 3 * memory::bytes_of(rows, columns);
+            if shares && wants_inner_products(head, rows, columns) && needed <= self.left().bytes() {
+                coordinates.inner.get_or_init(|| Gram::new(train.to_dense().view()));
+            }
+            // Before threads part: one that waits for another inside its own parallel work would wait for ever.
+            if head.engine == EngineChoice::Default && head.kind.has_c() && head.loss() != Loss::Hinge {
+                coordinates.columns.get_or_init(|| Columns::new(&train, coordinates.full.is_orthogonal()));
+            }
+            features.sound(())?;
         }
         self.seconds += started.elapsed().as_secs_f64();
         Ok(self)
+    }
+
+    /// Coordinates for heads of this bias.
+    fn coordinates(&self, bias: Bias) -> Result<&Coordinates<'a>, Error> {
+        let place = match bias {
+            Bias::Free => &self.free,
+            Bias::Regularized => &self.regularized,
+        };
+        if let Some(made) = place.get() {
+            return Ok(made);
+        }
+        let with_ones =
+            (bias == Bias::Regularized).then(|| MadeRows::with_ones(self.samples.features, self.scaling.normalize));
+        let copies = u64::from(with_ones.is_some()) * memory::of_features(&self.samples.features);
+        let held_out = if self.scheme == Scheme::Holdout { &self.splits[0].test[..] } else { &[] };
+        let features = either(&with_ones, self.features());
+        let memory = self.left().less(copies).bytes();
+        let full = Design::build(features, &self.train, held_out, self.scaling.standardize, bias, self.rotate, memory)?;
+        if !full.varies() {
+            return Err(Error::ConstantFeatures { rows: self.train.len() });
+        }
+        let fold_designs = self.splits.iter().map(|_| OnceLock::new()).collect();
+        let (inner, columns) = (OnceLock::new(), OnceLock::new());
+        Ok(place.get_or_init(|| Coordinates { bias, with_ones, full, fold_designs, inner, columns }))
+    }
+
+    /// Memory that features and what was made of them leave.
+    fn left(&self) -> Memory {
+        let made = [&self.free, &self.regularized].into_iter().filter_map(OnceLock::get);
+        made.fold(self.memory, |left, coordinates| {
+            let ones = coordinates.with_ones.as_ref().map_or(0, |rows| memory::of_features(&rows.features()));
+            let products = coordinates.inner.get().map_or(0, |_| memory::bytes_of(self.train.len(), self.train.len()));
+            left.less(ones + products + coordinates.full.bytes())
+        })
+    }
+
+    /// The rows that these coordinates are made of.
+    fn features_of<'p>(&'p self, coordinates: &'p Coordinates<'a>) -> Features<'p> {
+        either(&coordinates.with_ones, self.features())
     }
 
     /// Seconds that checks, folds and the reduction of all training rows took.
@@ -215,8 +302,8 @@ impl<'a> Prepared<'a> {
     }
 
     /// The rows in the form that solver coordinates are made of.
-    fn features(&self) -> ArrayView2<'_, f32> {
-        either(&self.normalized, self.samples.features.reborrow())
+    fn features(&self) -> Features<'_> {
+        either(&self.normalized, self.samples.features)
     }
 
     /// Class names, in the order of the labels.
@@ -238,7 +325,7 @@ impl<'a> Prepared<'a> {
 
     /// Whether solvers see fewer columns than there are features.
     pub fn is_reduced(&self) -> bool {
-        self.full.is_reduced()
+        self.train.len() <= self.samples.features.ncols()
     }
 
     /// Folds of the cross-validation, of each repeat; 1 for a fixed split, 0 without validation.
@@ -283,13 +370,9 @@ impl<'a> Prepared<'a> {
         })?;
         let mut cs = search.cs().to_vec();
         for round in 0..=search.rounds() {
-            let folds = 0..self.splits.len();
-            let scores = if head.kind == HeadKind::Knn {
-                // Each search is parallel itself, and holds a copy of its fold's vectors.
-                folds.map(|fold| self.score_votes(fold, head, &cs, metric, done)).collect::<Result<_, _>>()?
-            } else {
-                let scores = folds.into_par_iter().map(|fold| self.score_fold(fold, head, &cs, metric, done));
-                scores.collect::<Result<_, _>>()?
+            let scores = match head.kind {
+                HeadKind::Knn => self.score_votes(head, &cs, metric, done)?,
+                _ => self.score_folds(self.coordinates(head.bias)?, head, &cs, metric, done)?,
             };
             tried.add(round, &cs, scores);
             cs = tried.around_best();
@@ -311,15 +394,19 @@ impl<'a> Prepared<'a> {
             return self.fit_neighbors(head, c as usize);
         }
         let engine = engine(head);
+        let coordinates = self.coordinates(head.bias)?;
+        let full = &coordinates.full;
         let started = Instant::now();
         let (labels, weights) = (self.labels(&self.train), self.weights(&self.train));
-        let mut problem =
-            self.problem(self.full.train.view(), &labels, weights.as_deref(), head, self.full.is_orthogonal());
+        let features = self.features_of(coordinates);
+        let rows = full.train(features, &self.train);
+        let mut problem = self.problem(rows, &labels, weights.as_deref(), head, coordinates, full);
         let all: Vec<usize> = (0..self.train.len()).collect();
-        problem.inner = self.inner.as_ref().map(|inner| (inner, &all[..]));
-        let solution = engine.fit(&problem, self.full.solver_c(c))?;
-        let objective = outer_objective(head, &self.full, &solution);
-        let (weights, bias) = self.full.to_raw(self.features(), &solution.weights, &solution.bias);
+        problem.inner = coordinates.inner.get().map(|inner| (inner, &all[..]));
+        // Rows that could not be read explain whatever else went wrong.
+        let solution = features.sound(engine.fit(&problem, full.solver_c(c)))??;
+        let objective = outer_objective(head, full, &solution);
+        let (weights, bias) = features.sound(full.to_raw(features, &solution.weights, &solution.bias))?;
         let model = LinearModel::from_outputs(head.kind, self.samples.classes, weights, bias, c)
             .map_err(|reason| Error::Solver { engine: engine.name(), c, reason })?
             .on_rows(self.scaling.normalize);
@@ -347,8 +434,8 @@ impl<'a> Prepared<'a> {
     /// As [`Model::decision`].
     pub fn training_metrics(&self, model: &Model) -> Result<Metrics, Error> {
         let scored: Vec<usize> = self.train.iter().copied().filter(|&row| self.samples.is_scored(row)).collect();
-        let rows = self.samples.features.select(Axis(0), &scored);
-        crate::head::evaluate(model, rows.view(), &self.labels(&scored))
+        model.check_width(self.samples.features.ncols())?;
+        crate::head::evaluate_rows(model, self.samples.features, &scored, &self.labels(&scored))
     }
 
     fn labels(&self, rows: &[usize]) -> Vec<usize> {
@@ -361,44 +448,50 @@ impl<'a> Prepared<'a> {
 
     fn problem<'p>(
         &self,
-        features: ArrayView2<'p, f64>,
+        features: Rows<'p>,
         labels: &'p [usize],
         weights: Option<&'p [f64]>,
         head: &HeadParams,
-        orthogonal: bool,
+        coordinates: &'p Coordinates,
+        design: &Design,
     ) -> Problem<'p> {
-        let classes = self.samples.classes.len();
-        Problem { features, labels, classes, weights, head: *head, orthogonal, inner: None }
+        // A fold's own coordinates have columns of their own.
+        let columns = coordinates.columns.get().filter(|_| std::ptr::eq(design, &coordinates.full));
+        let (orthogonal, memory, classes) = (design.is_orthogonal(), self.left().bytes(), self.samples.classes.len());
+        Problem { weights, orthogonal, columns, memory, ..Problem::new(features, labels, classes, *head) }
     }
 
     /// Inner products of a fold's training rows, where they are those of all training rows.
-    fn inner_products(&self, fold: usize, design: &Design) -> Option<(&Gram, &[usize])> {
-        let shared = std::ptr::eq(design, &self.full) && self.scheme == Scheme::KFold;
-        self.inner.as_ref().filter(|_| shared).map(|all| (all, &self.splits[fold].train[..]))
+    fn inner_products<'p>(
+        &'p self,
+        coordinates: &'p Coordinates,
+        design: &Design,
+        fold: usize,
+    ) -> Option<(&'p Gram, &'p [usize])> {
+        let shared = std::ptr::eq(design, &coordinates.full) && self.scheme == Scheme::KFold;
+        coordinates.inner.get().filter(|_| shared).map(|all| (all, &self.splits[fold].train[..]))
     }
 
-    fn fold_data(&self, fold: usize) -> Result<FoldData<'_>, Error> {
+    fn fold_design<'p>(&self, coordinates: &'p Coordinates, fold: usize) -> Result<FoldDesign<'p>, Error> {
+        let Coordinates { bias, full, fold_designs, .. } = coordinates;
         let split = &self.splits[fold];
         if self.scheme == Scheme::Holdout {
-            return Ok(FoldData::Kept(&self.full));
+            return Ok(FoldDesign::Kept(full));
         }
         if !self.scaling.standardize {
             // All rows train, so rows of the samples are rows of the design.
-            let select = |rows: &[usize]| self.full.train.select(Axis(0), rows);
-            return Ok(FoldData::Selected {
-                train: select(&split.train),
-                test: select(&split.test),
-                design: &self.full,
-            });
+            return Ok(FoldDesign::Whole(full));
         }
-        if let Some(design) = self.fold_designs[fold].get() {
-            return Ok(FoldData::Kept(design));
+        if let Some(design) = fold_designs[fold].get() {
+            return Ok(FoldDesign::Kept(design));
         }
-        let design = Design::build(self.features(), &split.train, &split.test, true, self.rotate)?;
+        let (features, share) =
+            (either(&coordinates.with_ones, self.features()), self.left().bytes() / self.splits.len() as u64);
+        let design = Design::build(features, &split.train, &split.test, true, *bias, self.rotate, share)?;
         if self.keeps(&design) {
-            Ok(FoldData::Kept(self.fold_designs[fold].get_or_init(|| design)))
+            Ok(FoldDesign::Kept(fold_designs[fold].get_or_init(|| design)))
         } else {
-            Ok(FoldData::Fresh(Box::new(design)))
+            Ok(FoldDesign::Fresh(Box::new(design)))
         }
     }
 
@@ -406,29 +499,61 @@ impl<'a> Prepared<'a> {
     /// and dear, so those of a single cross-validation are kept in any case, all others as far as they fit together.
     fn keeps(&self, design: &Design) -> bool {
         /// 2 GiB.
-        const MOST_BYTES: usize = 1 << 31;
-        let numbers = design.train.len() * if design.is_reduced() { 2 } else { 1 } + design.test.len();
-        (design.is_reduced() && self.repeats == 1) || numbers * size_of::<f64>() * self.splits.len() <= MOST_BYTES
+        const MOST_BYTES: u64 = 1 << 31;
+        let all = design.bytes() * self.splits.len() as u64;
+        (design.is_reduced() && self.repeats == 1) || all <= MOST_BYTES.min(self.left().bytes())
+    }
+
+    /// Scores every C on every fold.
+    fn score_folds(
+        &self,
+        coordinates: &Coordinates,
+        head: &HeadParams,
+        cs: &[f64],
+        metric: Metric,
+        done: &(dyn Fn() + Sync),
+    ) -> Result<Vec<Vec<FoldScore>>, Error> {
+        self.each_fold(head, self.splits.len(), |fold| self.score_fold(coordinates, fold, head, cs, metric, done))
+    }
+
+    /// What comes of the first so many folds; at the same time where rows are in memory and there is enough of it.
+    fn each_fold<T: Send>(
+        &self,
+        head: &HeadParams,
+        folds: usize,
+        of_fold: impl Fn(usize) -> Result<T, Error> + Sync + Send,
+    ) -> Result<Vec<T>, Error> {
+        let at_once = folds.min(rayon::current_num_threads()) as u64;
+        let needed = at_once * memory::of_solver(head, self.samples.features.ncols(), self.samples.classes.len());
+        let found = if self.samples.features.is_stored() || needed > self.left().bytes() {
+            (0..folds).map(of_fold).collect::<Result<Vec<_>, _>>()
+        } else {
+            (0..folds).into_par_iter().map(of_fold).collect()
+        };
+        self.samples.features.sound(found)?
     }
 
     fn score_fold(
         &self,
+        coordinates: &Coordinates,
         fold: usize,
         head: &HeadParams,
         cs: &[f64],
         metric: Metric,
         done: &(dyn Fn() + Sync),
     ) -> Result<Vec<FoldScore>, Error> {
-        let data = self.fold_data(fold)?;
-        let (train, test, design) = data.parts();
+        let fold_design = self.fold_design(coordinates, fold)?;
+        let design = fold_design.design();
+        let features = either(&coordinates.with_ones, self.features());
+        let (train, test) = fold_design.rows(features, &self.splits[fold]);
         let (train_labels, test_labels) = (self.labels(&self.splits[fold].train), self.labels(&self.splits[fold].test));
         let train_weights = self.weights(&self.splits[fold].train);
-        let mut problem = self.problem(train, &train_labels, train_weights.as_deref(), head, design.is_orthogonal());
-        problem.inner = self.inner_products(fold, design);
+        let mut problem = self.problem(train, &train_labels, train_weights.as_deref(), head, coordinates, design);
+        problem.inner = self.inner_products(coordinates, design, fold);
         let inner: Vec<f64> = cs.iter().map(|&c| design.solver_c(c)).collect();
         let solutions = engine(head).fit_path(&problem, &inner, done)?;
         let score = |solution: Solution| {
-            let scores = expand(head.kind, &scores(test, &solution.weights, &solution.bias));
+            let scores = expand(head.kind, &scores(&test, &solution.weights, &solution.bias));
             let (predicted, objective) = (argmax_rows(scores.view()), outer_objective(head, design, &solution));
             let Solution { certificate, iterations, .. } = solution;
             FoldScore::new(head.kind, metric, scores.view(), predicted, &test_labels).solved(
@@ -442,20 +567,13 @@ impl<'a> Prepared<'a> {
 }
 
 /// The rows that were made of others, or where none were made, the others.
-fn either<'r>(made: &'r Option<Array2<f32>>, others: ArrayView2<'r, f32>) -> ArrayView2<'r, f32> {
-    match made {
-        Some(rows) => rows.view(),
-        None => others,
-    }
+fn either<'r, 'a: 'r>(made: &'r Option<MadeRows<'a>>, others: Features<'a>) -> Features<'r> {
+    made.as_ref().map_or(others.reborrow(), MadeRows::features)
 }
 
 /// The objective of a solution in terms of the features' own coordinates, for heads that have one.
 fn outer_objective(head: &HeadParams, design: &Design, solution: &Solution) -> Option<f64> {
     head.kind.has_c().then(|| design.outer_objective(solution.objective))
-}
-
-fn scores(features: ArrayView2<f64>, weights: &Array2<f64>, bias: &Array1<f64>) -> Array2<f64> {
-    features.dot(&weights.t()) + bias
 }
 
 /// Counts fits from many threads for a progress display.

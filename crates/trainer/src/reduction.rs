@@ -1,40 +1,80 @@
 //! The coordinates that solvers work in: f64, centred, of unit size, and no wider than there are rows.
 //!
-//! Every step leaves the problem the same. The bias of a head is not penalised, so centring moves nothing but the bias. Dividing all
+//! Every step leaves the problem the same. A free bias is not penalised, so centring moves nothing but the bias; one that is
+//! regularized is the weight of a feature of ones, and nothing is centred but what standardisation asks for. Dividing all
 //! features by one number `unit` is undone by C' = C · unit². And an L2-penalised linear model lies in the span of the training rows
 //! and doesn't change under rotation, so with n ≤ d the n × n Gram matrix G = X̃X̃ᵀ = U S² Uᵀ says all: solvers see Z = U S, and
 //! weights V found there belong to W = V S⁻¹ Uᵀ X̃ (Hastie and Tibshirani 2004). That is done once for all C, folds and classes.
+//!
+//! Rotated rows are held in memory. Rows that are only centred and scaled are not, unless they are few: solvers make them from the
+//! features, a block at a time.
 
 use ndarray::linalg::general_mat_mul;
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::eigen::{PrincipalAxes, principal_axes};
+use crate::eigen::PrincipalAxes;
+use crate::engine::Rows;
+use crate::faint;
+use crate::features::Features;
+use crate::gram::{centred_columns, column_blocks, column_products, inner_products};
+use crate::params::Bias;
+use crate::statistics::column_statistics;
 
-/// Rows and columns handled at once. Constants, never derived from the number of cores: sums are then taken in the same order, and
+/// Rows handled at once. A constant, never derived from the number of cores: sums are then taken in the same order, and
 /// the same seed gives the same bits, on every number of threads.
-const ROW_BLOCK: usize = 128;
-const COLUMN_BLOCK: usize = 512;
+pub(crate) const ROW_BLOCK: usize = 128;
 
 /// Features beyond which an eigendecomposition of their covariance costs more than it saves.
 const WIDEST_ROTATION: usize = 2048;
+/// Features (rows × columns) up to which centred rows are held in memory, and from which on a copy in f32 pays.
+const SMALL: usize = 1 << 18;
 
 /// A training set in solver coordinates, and the way back to raw features.
 #[derive(Debug)]
 pub(crate) struct Design {
-    /// Mean of each feature over the training rows.
-    mean: Array1<f64>,
-    /// What each centred feature is divided by: its standard deviation if standardised, else 1; times `unit`.
-    scale: Array1<f64>,
-    /// Root mean square norm of the training rows before the division by it.
+    centring: Centring,
+    /// Root mean square norm of the centred training rows before the division by it.
     unit: f64,
-    /// Training rows in solver coordinates, n × r, of mean 0 and root mean square norm 1.
-    pub(crate) train: Array2<f64>,
-    /// Held-out rows in the same coordinates.
-    pub(crate) test: Array2<f64>,
+    bias: Bias,
+    /// Whether any feature varies over the training rows.
+    varies: bool,
+    /// None where rows are only centred and scaled, and made when they are used.
+    dense: Option<Dense>,
     /// How weights get back to features.
     back: Back,
+}
+
+/// What centres and scales raw features.
+#[derive(Debug)]
+pub(crate) struct Centring {
+    /// Mean of each feature over the training rows.
+    pub(crate) mean: Vec<f64>,
+    /// What each centred feature is multiplied by: 1 / its standard deviation if standardised, else 1; over `unit`.
+    pub(crate) factor: Vec<f64>,
+}
+
+/// Rows in solver coordinates, held in memory.
+#[derive(Debug)]
+struct Dense {
+    /// Training rows, n × r, of root mean square norm 1, and of mean 0 if the bias is free.
+    train: Array2<f64>,
+    /// The same in f32, if they are many.
+    single: Option<Array2<f32>>,
+    /// Held-out rows in the same coordinates.
+    test: Array2<f64>,
+}
+
+impl Dense {
+    fn new(train: Array2<f64>, test: Array2<f64>) -> Self {
+        let single = (train.len() >= SMALL).then(|| train.mapv(|value| value as f32));
+        Self { train, single, test }
+    }
+
+    fn train(&self) -> Rows<'_> {
+        Rows::dense(self.train.view(), self.single.as_ref().map(|single| single.view()))
+    }
 }
 
 /// The way from weights on solver coordinates to weights on centred, scaled features.
@@ -50,18 +90,28 @@ enum Back {
 
 impl Design {
     /// Puts the rows `train` of `x` into solver coordinates, and the rows `test` along with them; statistics come from `train` alone.
-    /// `rotate`: whether columns are to be made orthogonal even where that makes nothing smaller.
+    /// If the bias is regularized, the last column of `x` is one of ones (see [`crate::made_rows`]), whose weight is the bias.
+    /// `rotate`: whether columns are to be made orthogonal even where that makes nothing smaller. `memory`: bytes that may be used
+    /// for it; where they are too few, rows are only centred and scaled.
     ///
     /// # Errors
-    /// [`Error::Eigen`] if the eigendecomposition fails, which finite features have not been seen to cause.
+    /// [`Error::Eigen`] if the eigendecomposition fails, which finite features have not been seen to cause; rows that cannot be read.
     pub(crate) fn build(
-        x: ArrayView2<f32>,
+        x: Features,
         train: &[usize],
         test: &[usize],
         standardize: bool,
+        bias: Bias,
         rotate: bool,
+        memory: u64,
     ) -> Result<Self, Error> {
-        let (mean, deviation) = column_statistics(x, train);
+        let (own_mean, deviation) = x.sound(column_statistics(x, train))?;
+        let mut mean = own_mean.clone();
+        if bias == Bias::Regularized {
+            // What it costs to move the bias is not for nothing: features stay where they are, the last, of ones, in any case.
+            let last = mean.len() - 1;
+            mean.slice_mut(s![if standardize { last } else { 0 }..]).fill(0.0);
+        }
         let mut scale = if standardize { deviation.clone() } else { Array1::ones(x.ncols()) };
         // A constant feature has nothing to scale (and what rounding leaves of it must not be blown up).
         scale
@@ -69,26 +119,40 @@ impl Design {
             .zip(&deviation)
             .filter(|(_, deviation)| **deviation == 0.0)
             .for_each(|(scale, _)| *scale = 1.0);
-        let mean_square: f64 = deviation.iter().zip(&scale).map(|(deviation, scale)| (deviation / scale).powi(2)).sum();
+        let offset = &own_mean - &mean;
+        let squares = deviation.iter().zip(&offset).zip(&scale);
+        let mean_square: f64 =
+            squares.map(|((deviation, offset), scale)| (deviation.powi(2) + offset.powi(2)) / scale.powi(2)).sum();
         let unit = if mean_square > 0.0 { mean_square.sqrt() } else { 1.0 };
-        scale *= unit;
-        let mut design =
-            Self { mean, scale, unit, train: Array2::zeros((0, 0)), test: Array2::zeros((0, 0)), back: Back::Same };
-        if train.len() <= x.ncols() {
-            design.reduce(x, train, test)?;
-        } else {
-            design.train = design.rows(x, train);
-            design.test = design.rows(x, test);
-            if rotate {
-                design.rotate()?;
+        let factor = scale.iter().map(|scale| 1.0 / (scale * unit)).collect();
+        let centring = Centring { mean: mean.to_vec(), factor };
+        let varies = deviation.iter().any(|&deviation| deviation > 0.0);
+        let mut design = Self { centring, unit, bias, varies, dense: None, back: Back::Same };
+        let (n, d) = (train.len(), x.ncols());
+        let bytes = |rows: usize, columns: usize| (rows * columns * size_of::<f64>()) as u64;
+        if n <= d {
+            // Gram matrix, eigenvectors, what finds them, rows, their copy in f32, and the way back.
+            if 6 * bytes(n, n) + 2 * bytes(test.len(), n) <= memory {
+                design.reduce(x, train, test, memory / 4)?;
+            } else {
+                tracing::warn!(
+                    "{n} rows of {d} features are not reduced to {n}, which takes {} of memory; the fit may be slow",
+                    crate::error::size(6 * bytes(n, n) + 2 * bytes(test.len(), n))
+                );
             }
+        } else if n * d < SMALL {
+            let rows = |listed| design.centred(x, listed).to_dense().into_owned();
+            design.dense = Some(Dense::new(rows(train), rows(test)));
         }
-        Ok(design)
+        if rotate {
+            design.rotate(x, train, test, memory)?;
+        }
+        x.sound(design)
     }
 
     /// Whether any feature varies over the training rows.
     pub(crate) fn varies(&self) -> bool {
-        self.train.iter().any(|&value| value != 0.0)
+        self.varies
     }
 
     /// Whether the columns of the training rows are orthogonal.
@@ -99,6 +163,38 @@ impl Design {
     /// Whether solvers see fewer columns than there are features.
     pub(crate) fn is_reduced(&self) -> bool {
         matches!(self.back, Back::Rows(..))
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> u64 {
+        let dense = self.dense.as_ref().map_or(0, |dense| {
+            let single = dense.single.as_ref().map_or(0, |single| single.len() / 2);
+            dense.train.len() + dense.test.len() + single
+        });
+        let back = match &self.back {
+            Back::Same => 0,
+            Back::Rotation(matrix) | Back::Rows(_, matrix) => matrix.len(),
+        };
+        ((dense + back) * size_of::<f64>()) as u64
+    }
+
+    /// The training rows; `x` and `train` must be those that the design was built from.
+    pub(crate) fn train<'a, 'f: 'a>(&'a self, x: Features<'f>, train: &'a [usize]) -> Rows<'a> {
+        self.dense.as_ref().map_or_else(|| self.centred(x, train), Dense::train)
+    }
+
+    /// The held-out rows; `x` and `test` must be those that the design was built from.
+    pub(crate) fn test<'a, 'f: 'a>(&'a self, x: Features<'f>, test: &'a [usize]) -> Rows<'a> {
+        self.dense.as_ref().map_or_else(|| self.centred(x, test), |dense| dense.test.view().into())
+    }
+
+    /// Some of the training rows by their numbers, where the design was built from all rows of `x`.
+    pub(crate) fn select<'a, 'f: 'a>(&'a self, x: Features<'f>, rows: &'a [usize]) -> Rows<'a> {
+        self.dense.as_ref().map_or_else(|| self.centred(x, rows), |dense| dense.train().select(rows))
+    }
+
+    fn centred<'a, 'f: 'a>(&'a self, x: Features<'f>, rows: &'a [usize]) -> Rows<'a> {
+        Rows::affine(x, rows, &self.centring.mean, &self.centring.factor)
     }
 
     /// The C that makes the problem in these coordinates the same as `c` in the features' own.
@@ -114,206 +210,104 @@ impl Design {
     /// Weights (outputs × d) and bias that act on raw features, from those that act on solver coordinates (outputs × r).
     ///
     /// `x` must be the matrix that the design was built from.
-    pub(crate) fn to_raw(
-        &self,
-        x: ArrayView2<f32>,
-        weights: &Array2<f64>,
-        bias: &Array1<f64>,
-    ) -> (Array2<f64>, Array1<f64>) {
+    pub(crate) fn to_raw(&self, x: Features, weights: &Array2<f64>, bias: &Array1<f64>) -> (Array2<f64>, Array1<f64>) {
         let mut raw = match &self.back {
             Back::Same => weights.clone(),
             Back::Rotation(rotation) => weights.dot(&rotation.t()),
-            Back::Rows(rows, back) => {
-                let combination = weights.dot(&back.t());
-                let blocks: Vec<Array2<f64>> = column_blocks(x.ncols())
-                    .into_par_iter()
-                    .map(|columns| {
-                        let mut sum = Array2::zeros((weights.nrows(), columns.len()));
-                        let mut buffer = Array2::zeros((ROW_BLOCK, columns.len()));
-                        for (index, chunk) in rows.chunks(ROW_BLOCK).enumerate() {
-                            let mut block = buffer.slice_mut(s![..chunk.len(), ..]);
-                            self.fill(x, chunk, columns.clone(), &mut block);
-                            let start = index * ROW_BLOCK;
-                            let part = combination.slice(s![.., start..start + chunk.len()]);
-                            general_mat_mul(1.0, &part, &block, 1.0, &mut sum);
-                        }
-                        sum
-                    })
-                    .collect();
-                let mut raw = Array2::zeros((weights.nrows(), x.ncols()));
-                for (columns, block) in column_blocks(x.ncols()).into_iter().zip(&blocks) {
-                    raw.slice_mut(s![.., columns]).assign(block);
-                }
-                raw
-            }
+            Back::Rows(rows, back) => self.combine(x, rows, &weights.dot(&back.t())),
         };
-        raw /= &self.scale;
-        let bias = bias - &raw.dot(&self.mean);
+        for mut row in raw.outer_iter_mut() {
+            row.iter_mut().zip(&self.centring.factor).for_each(|(weight, factor)| *weight *= factor);
+        }
+        let mut bias = bias - &raw.dot(&ArrayView1::from(&self.centring.mean));
+        if self.bias == Bias::Regularized {
+            let last = raw.ncols() - 1;
+            bias += &raw.column(last);
+            raw = raw.slice(s![.., ..last]).to_owned();
+        }
         (raw, bias)
     }
 
-    /// Centred, scaled rows as they are.
-    fn rows(&self, x: ArrayView2<f32>, rows: &[usize]) -> Array2<f64> {
-        let mut out = Array2::zeros((rows.len(), x.ncols()));
-        out.axis_chunks_iter_mut(Axis(0), ROW_BLOCK)
-            .into_par_iter()
-            .zip(rows.par_chunks(ROW_BLOCK))
-            .for_each(|(mut block, rows)| self.fill(x, rows, 0..x.ncols(), &mut block));
-        out
-    }
-
-    /// Writes some columns of some rows, centred and scaled.
-    fn fill(
-        &self,
-        x: ArrayView2<f32>,
-        rows: &[usize],
-        columns: std::ops::Range<usize>,
-        out: &mut ndarray::ArrayViewMut2<f64>,
-    ) {
-        let mean = self.mean.slice(s![columns.clone()]);
-        let scale = self.scale.slice(s![columns.clone()]);
-        for (&row, mut out) in rows.iter().zip(out.outer_iter_mut()) {
-            let values = x.slice(s![row, columns.clone()]);
-            ndarray::Zip::from(&mut out)
-                .and(&values)
-                .and(&mean)
-                .and(&scale)
-                .for_each(|out, &value, &mean, &scale| *out = (f64::from(value) - mean) / scale);
+    /// Combinations (outputs × d) of the centred rows, from outputs × n multipliers.
+    fn combine(&self, x: Features, rows: &[usize], multipliers: &Array2<f64>) -> Array2<f64> {
+        let mut sums: Vec<Array2<f64>> =
+            column_blocks(x.ncols()).map(|columns| Array2::zeros((multipliers.nrows(), columns.len()))).collect();
+        for (index, chunk) in rows.chunks(ROW_BLOCK).enumerate() {
+            let block = self.centred(x, chunk).to_dense();
+            let part = multipliers.slice(s![.., index * ROW_BLOCK..index * ROW_BLOCK + chunk.len()]);
+            let columns: Vec<_> = column_blocks(x.ncols()).collect();
+            sums.par_iter_mut().zip(columns).for_each(|(sum, columns)| {
+                general_mat_mul(1.0, &part, &block.slice(s![.., columns]), 1.0, sum);
+            });
         }
+        let views: Vec<ArrayView2<f64>> = sums.iter().map(|sum| sum.view()).collect();
+        // All have one row for each output.
+        ndarray::concatenate(Axis(1), &views).unwrap_or_default()
     }
 
-    fn reduce(&mut self, x: ArrayView2<f32>, train: &[usize], test: &[usize]) -> Result<(), Error> {
-        let gram = self.inner_products(x, train, train);
-        // Solvers need a column even if nothing varies.
-        let nothing = || PrincipalAxes { sizes: Array1::ones(1), vectors: Array2::zeros((train.len(), 1)) };
-        let PrincipalAxes { sizes, vectors } = principal_axes(&gram)?.unwrap_or_else(nothing);
-        let back = &vectors / &sizes;
-        let reduced = vectors * &sizes;
-        self.test = self.inner_products(x, test, train).dot(&back);
-        self.train = reduced;
+    fn reduce(&mut self, x: Features, train: &[usize], test: &[usize], memory: u64) -> Result<(), Error> {
+        let gram = x.sound(inner_products(x, &self.centring, train, train, memory))?;
+        let axes = PrincipalAxes::new(&gram)?;
+        drop(gram);
+        let rank = x.sound(faint::rank(x, train))? + usize::from(self.bias == Bias::Regularized);
+        let (reduced, back) = if axes.clear() < rank {
+            let columns: Vec<_> = column_blocks(x.ncols()).collect();
+            faint::coordinates(&axes.vectors, &columns, &|columns| centred_columns(x, &self.centring, train, columns))
+        } else {
+            // Solvers need a column even if nothing varies.
+            let PrincipalAxes { sizes, vectors } = axes.strong();
+            (&vectors * &sizes, &vectors / &sizes)
+        };
+        let test = inner_products(x, &self.centring, test, train, memory).dot(&back);
+        self.dense = Some(Dense::new(reduced, test));
         self.back = Back::Rows(train.to_vec(), back);
         Ok(())
     }
 
     /// Turns the columns to the principal axes of the training rows. Nothing gets smaller unless columns depend on each other, but
     /// the Hessian becomes nearly diagonal, which is worth several times the cost to a preconditioned solver. Where columns are
-    /// orthogonal already, or too many, nothing happens.
+    /// orthogonal already, or too many, or memory is short, nothing happens. Arguments must be those of [`Self::build`].
     ///
     /// # Errors
-    /// [`Error::Eigen`] if the eigendecomposition fails, which finite features have not been seen to cause.
-    pub(crate) fn rotate(&mut self) -> Result<(), Error> {
-        if self.is_orthogonal() || self.train.ncols() > WIDEST_ROTATION {
+    /// [`Error::Eigen`] if the eigendecomposition fails, which finite features have not been seen to cause; rows that cannot be read.
+    pub(crate) fn rotate(&mut self, x: Features, train: &[usize], test: &[usize], memory: u64) -> Result<(), Error> {
+        let (n, d) = (train.len() + test.len(), x.ncols());
+        // Rows before and after, their copy in f32; products of columns, eigenvectors, and what finds them.
+        let needed = (3 * n * d + 6 * d * d) * size_of::<f64>();
+        if self.is_orthogonal() || train.len() <= d || d > WIDEST_ROTATION || needed as u64 > memory {
             return Ok(());
         }
-        let axes = principal_axes(&column_products(&self.train))?;
-        let Some(PrincipalAxes { vectors: rotation, .. }) = axes else { return Ok(()) };
-        let turn = |rows: &Array2<f64>| {
+        let centred = x.sound(self.centred(x, train).to_dense())?;
+        let PrincipalAxes { vectors: mut rotation, .. } = PrincipalAxes::new(&column_products(centred.view()))?;
+        let turn = |rows: ArrayView2<f64>, rotation: &Array2<f64>| {
             let mut out = Array2::zeros((rows.nrows(), rotation.ncols()));
             out.axis_chunks_iter_mut(Axis(0), ROW_BLOCK)
                 .into_par_iter()
                 .zip(rows.axis_chunks_iter(Axis(0), ROW_BLOCK))
-                .for_each(|(mut out, block)| general_mat_mul(1.0, &block, &rotation, 0.0, &mut out));
+                .for_each(|(mut out, block)| general_mat_mul(1.0, &block, rotation, 0.0, &mut out));
             out
         };
-        self.train = turn(&self.train);
-        self.test = turn(&self.test);
+        let mut train = turn(centred.view(), &rotation);
+        drop(centred);
+        // What is left of directions in which nothing varies is rounding. That is seen in the rows themselves: eigenvalues, which are
+        // squares, would not tell it from features in small units.
+        let kept = faint::kept(&train);
+        if kept.len() < rotation.ncols() {
+            rotation = rotation.select(Axis(1), &kept);
+            train = train.select(Axis(1), &kept);
+        }
+        let test = x.sound(turn(self.centred(x, test).to_dense().view(), &rotation))?;
+        self.dense = Some(Dense::new(train, test));
         self.back = Back::Rotation(rotation);
         Ok(())
     }
-
-    /// Inner products of the rows `left` with the rows `right`, in tiles that threads share out.
-    fn inner_products(&self, x: ArrayView2<f32>, left: &[usize], right: &[usize]) -> Array2<f64> {
-        let symmetric = std::ptr::eq(left, right);
-        let tiles: Vec<(usize, usize)> = (0..left.len().div_ceil(ROW_BLOCK))
-            .flat_map(|i| (0..right.len().div_ceil(ROW_BLOCK)).map(move |j| (i, j)))
-            .filter(|&(i, j)| !symmetric || j <= i)
-            .collect();
-        let rows_of = |rows: &'_ [usize], tile: usize| tile * ROW_BLOCK..rows.len().min((tile + 1) * ROW_BLOCK);
-        let products: Vec<Array2<f64>> = tiles
-            .par_iter()
-            .map(|&(i, j)| {
-                let (left, right) = (&left[rows_of(left, i)], &right[rows_of(right, j)]);
-                let mut sum = Array2::zeros((left.len(), right.len()));
-                let mut left_buffer = Array2::zeros((left.len(), COLUMN_BLOCK));
-                let mut right_buffer = Array2::zeros((right.len(), COLUMN_BLOCK));
-                for columns in column_blocks(x.ncols()) {
-                    let mut left_block = left_buffer.slice_mut(s![.., ..columns.len()]);
-                    let mut right_block = right_buffer.slice_mut(s![.., ..columns.len()]);
-                    self.fill(x, left, columns.clone(), &mut left_block);
-                    self.fill(x, right, columns, &mut right_block);
-                    general_mat_mul(1.0, &left_block, &right_block.t(), 1.0, &mut sum);
-                }
-                sum
-            })
-            .collect();
-        let mut gram = Array2::zeros((left.len(), right.len()));
-        for (&(i, j), product) in tiles.iter().zip(&products) {
-            let (rows, columns) = (rows_of(left, i), rows_of(right, j));
-            gram.slice_mut(s![rows.clone(), columns.clone()]).assign(product);
-            if symmetric && i != j {
-                gram.slice_mut(s![columns, rows]).assign(&product.t());
-            }
-        }
-        gram
-    }
-}
-
-fn column_blocks(columns: usize) -> Vec<std::ops::Range<usize>> {
-    (0..columns).step_by(COLUMN_BLOCK).map(|start| start..columns.min(start + COLUMN_BLOCK)).collect()
-}
-
-/// Mean and (population) standard deviation of each column over some rows; a column that only rounding keeps from being constant has
-/// standard deviation 0.
-fn column_statistics(x: ArrayView2<f32>, rows: &[usize]) -> (Array1<f64>, Array1<f64>) {
-    let n = rows.len() as f64;
-    let blocks: Vec<(Array1<f64>, Array1<f64>)> = column_blocks(x.ncols())
-        .into_par_iter()
-        .map(|columns| {
-            let mut mean = Array1::<f64>::zeros(columns.len());
-            for &row in rows {
-                mean.zip_mut_with(&x.slice(s![row, columns.clone()]), |sum, &value| *sum += f64::from(value));
-            }
-            mean /= n;
-            let mut deviation = Array1::<f64>::zeros(columns.len());
-            for &row in rows {
-                ndarray::Zip::from(&mut deviation)
-                    .and(&x.slice(s![row, columns.clone()]))
-                    .and(&mean)
-                    .for_each(|sum, &value, &mean| *sum += (f64::from(value) - mean).powi(2));
-            }
-            ndarray::Zip::from(&mut deviation).and(&mean).for_each(|sum, &mean| {
-                let root = (*sum / n).sqrt();
-                *sum = if root <= n * f64::EPSILON * mean.abs() { 0.0 } else { root };
-            });
-            (mean, deviation)
-        })
-        .collect();
-    let mut mean = Array1::zeros(x.ncols());
-    let mut deviation = Array1::zeros(x.ncols());
-    for (columns, (block_mean, block_deviation)) in column_blocks(x.ncols()).into_iter().zip(&blocks) {
-        mean.slice_mut(s![columns.clone()]).assign(block_mean);
-        deviation.slice_mut(s![columns]).assign(block_deviation);
-    }
-    (mean, deviation)
-}
-
-/// Inner products of the columns of `matrix`, in tiles that threads share out.
-fn column_products(matrix: &Array2<f64>) -> Array2<f64> {
-    let blocks = column_blocks(matrix.ncols());
-    let tiles: Vec<(usize, usize)> = (0..blocks.len()).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
-    let block = |index: usize| matrix.slice(s![.., blocks[index].clone()]);
-    let products: Vec<Array2<f64>> = tiles.par_iter().map(|&(i, j)| block(i).t().dot(&block(j))).collect();
-    let mut gram = Array2::zeros((matrix.ncols(), matrix.ncols()));
-    for (&(i, j), product) in tiles.iter().zip(&products) {
-        gram.slice_mut(s![blocks[i].clone(), blocks[j].clone()]).assign(product);
-        gram.slice_mut(s![blocks[j].clone(), blocks[i].clone()]).assign(&product.t());
-    }
-    gram
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::made_rows::MadeRows;
+    use crate::normalize::Normalize;
     use crate::random::SplitMix64;
 
     fn random(rows: usize, columns: usize, seed: u64) -> Array2<f32> {
@@ -325,14 +319,15 @@ mod tests {
 
     /// Scores from solver coordinates equal scores from raw features with the weights taken back.
     fn agrees(x: &Array2<f32>, train: &[usize], test: &[usize], standardize: bool) -> Design {
-        let design = Design::build(x.view(), train, test, standardize, true).unwrap();
+        let design = Design::build(x.view().into(), train, test, standardize, Bias::Free, true, u64::MAX).unwrap();
         let mut seed = SplitMix64::new(9);
-        let weights = Array2::from_shape_fn((3, design.train.ncols()), |_| {
+        let weights = Array2::from_shape_fn((3, design.dense.as_ref().unwrap().train.ncols()), |_| {
             (seed.next() >> 40) as f64 / (1u64 << 24) as f64 - 0.5
         });
         let bias = Array1::from(vec![0.5, -1.0, 2.0]);
-        let (raw, raw_bias) = design.to_raw(x.view(), &weights, &bias);
-        for (rows, z) in [(train, &design.train), (test, &design.test)] {
+        let (raw, raw_bias) = design.to_raw(x.view().into(), &weights, &bias);
+        let dense = design.dense.as_ref().unwrap();
+        for (rows, z) in [(train, &dense.train), (test, &dense.test)] {
             let inner = z.dot(&weights.t()) + &bias;
             let outer = x.select(Axis(0), rows).mapv(f64::from).dot(&raw.t()) + &raw_bias;
             for (inner, outer) in inner.iter().zip(&outer) {
@@ -352,13 +347,48 @@ mod tests {
         }
     }
 
+    /// The weight of the ones is the bias, and the norm of all weights stays the same.
+    #[test]
+    fn a_regularized_bias_is_a_weight_like_others() {
+        for (rows, columns) in [(60, 20), (20, 60)] {
+            let (x, all) = (random(rows, columns, 8), (0..rows).collect::<Vec<_>>());
+            for standardize in [false, true] {
+                let ready = MadeRows::with_ones(x.view().into(), Normalize::None);
+                let design =
+                    Design::build(ready.features(), &all, &[], standardize, Bias::Regularized, true, u64::MAX).unwrap();
+                assert!(design.varies());
+                let weights =
+                    Array2::from_shape_fn((1, design.dense.as_ref().unwrap().train.ncols()), |(_, column)| {
+                        1.0 / (1 + column) as f64
+                    });
+                let (raw, bias) = design.to_raw(ready.features(), &weights, &Array1::zeros(1));
+                assert_eq!(raw.ncols(), columns);
+                let outer = x.mapv(f64::from).dot(&raw.t()) + &bias;
+                let inner = design.dense.as_ref().unwrap().train.dot(&weights.t());
+                assert!((&inner - &outer).iter().all(|difference| difference.abs() < 1e-7));
+                if !standardize {
+                    let square = (&raw * &raw).sum() + bias[0] * bias[0];
+                    assert!((design.outer_objective((&weights * &weights).sum()) / square - 1.0).abs() < 1e-9);
+                }
+            }
+        }
+    }
+
     #[test]
     fn unit_size_and_mean_zero() {
         for columns in [20, 400] {
             let x = random(60, columns, 3).mapv(|value| value * 1e4);
-            let design = Design::build(x.view(), &(0..60).collect::<Vec<_>>(), &[], false, true).unwrap();
-            assert!((design.train.iter().map(|value| value * value).sum::<f64>() / 60.0 - 1.0).abs() < 1e-9);
-            assert!(design.train.mean_axis(Axis(0)).unwrap().iter().all(|mean| mean.abs() < 1e-9));
+            let design =
+                Design::build(x.view().into(), &(0..60).collect::<Vec<_>>(), &[], false, Bias::Free, true, u64::MAX)
+                    .unwrap();
+            assert!(
+                (design.dense.as_ref().unwrap().train.iter().map(|value| value * value).sum::<f64>() / 60.0 - 1.0)
+                    .abs()
+                    < 1e-9
+            );
+            assert!(
+                design.dense.as_ref().unwrap().train.mean_axis(Axis(0)).unwrap().iter().all(|mean| mean.abs() < 1e-9)
+            );
         }
     }
 
@@ -367,8 +397,14 @@ mod tests {
         let mut x = random(20, 50, 4);
         let first = x.row(0).to_owned();
         x.row_mut(1).assign(&first);
-        let design = Design::build(x.view(), &(0..20).collect::<Vec<_>>(), &[], false, true).unwrap();
-        assert_eq!(design.train.ncols(), 18, "20 rows, less one for the mean, less one for the copy");
+        let design =
+            Design::build(x.view().into(), &(0..20).collect::<Vec<_>>(), &[], false, Bias::Free, true, u64::MAX)
+                .unwrap();
+        assert_eq!(
+            design.dense.as_ref().unwrap().train.ncols(),
+            18,
+            "20 rows, less one for the mean, less one for the copy"
+        );
     }
 
     #[test]
@@ -377,12 +413,20 @@ mod tests {
             let mut x = random(rows, 40, 5);
             x.column_mut(7).fill(0.1);
             let all: Vec<usize> = (0..rows).collect();
-            let design = Design::build(x.view(), &all, &[], true, true).unwrap();
-            let (raw, _) = design.to_raw(x.view(), &Array2::ones((1, design.train.ncols())), &Array1::zeros(1));
+            let design = Design::build(x.view().into(), &all, &[], true, Bias::Free, true, u64::MAX).unwrap();
+            let (raw, _) = design.to_raw(
+                x.view().into(),
+                &Array2::ones((1, design.dense.as_ref().unwrap().train.ncols())),
+                &Array1::zeros(1),
+            );
             assert!(raw.iter().all(|weight| weight.is_finite()));
         }
         let same = Array2::from_elem((5, 8), 0.1f32);
-        assert!(!Design::build(same.view(), &[0, 1, 2, 3, 4], &[], true, true).unwrap().varies());
+        assert!(
+            !Design::build(same.view().into(), &[0, 1, 2, 3, 4], &[], true, Bias::Free, true, u64::MAX)
+                .unwrap()
+                .varies()
+        );
     }
 
     #[test]
@@ -391,9 +435,10 @@ mod tests {
         let rows: Vec<usize> = (0..300).collect();
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| Design::build(x.view(), &rows, &[3, 5], true, true).unwrap())
+            pool.install(|| Design::build(x.view().into(), &rows, &[3, 5], true, Bias::Free, true, u64::MAX).unwrap())
         };
         let (one, five) = (run(1), run(5));
+        let (one, five) = (one.dense.unwrap(), five.dense.unwrap());
         assert_eq!(one.train, five.train);
         assert_eq!(one.test, five.test);
     }

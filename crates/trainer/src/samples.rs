@@ -2,15 +2,14 @@
 
 use std::collections::HashSet;
 
-use ndarray::ArrayView2;
-
 use crate::Error;
+use crate::features::Features;
 
 /// Feature vectors with their labels, borrowed from wherever they were read.
 #[derive(Debug, Clone, Copy)]
 pub struct Samples<'a> {
     /// n × d features, one row per vector.
-    pub features: ArrayView2<'a, f32>,
+    pub features: Features<'a>,
     /// n class indices into `classes`. Unlabelled rows must be left out before.
     pub labels: &'a [usize],
     /// n group ids. Rows of one group (the augmented views of one image) are never split between training and validation.
@@ -68,7 +67,7 @@ impl<'a> Samples<'a> {
         if let Some(twice) = self.classes.iter().find(|name| !names.insert(name.as_str())) {
             return Err(Error::DuplicateClass(twice.clone()));
         }
-        check_finite(self.features)
+        self.features.check_finite()
     }
 
     /// Checks that `rows` hold every class, and more than one.
@@ -103,20 +102,6 @@ pub(crate) fn check_labels(labels: &[usize], classes: usize) -> Result<(), Error
     }
 }
 
-/// Refuses NaN and infinities, naming the first.
-pub(crate) fn check_finite(features: ArrayView2<f32>) -> Result<(), Error> {
-    for (row, values) in features.outer_iter().enumerate() {
-        // The sum of squares is cheap to look at and finite only if all values are; f64, so that large f32 do not overflow.
-        let sum: f64 = values.iter().map(|&value| f64::from(value).powi(2)).sum();
-        if !sum.is_finite()
-            && let Some(column) = values.iter().position(|value| !value.is_finite())
-        {
-            return Err(Error::NotFinite { row, column, value: values[column] });
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +112,8 @@ mod tests {
     }
 
     fn check(features: &Array2<f32>, labels: &[usize], groups: &[usize], classes: &[String]) -> String {
-        let samples = Samples { features: features.view(), labels, groups, classes, scored: None, weights: None };
+        let samples =
+            Samples { features: features.view().into(), labels, groups, classes, scored: None, weights: None };
         match samples.check().and_then(|()| samples.check_classes(&(0..samples.len()).collect::<Vec<_>>(), "")) {
             Ok(()) => "ok".into(),
             Err(error) => error.to_string(),

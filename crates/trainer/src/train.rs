@@ -99,7 +99,8 @@ pub fn train(
     progress(Progress::Preparing);
     // Folds that cannot be drawn are found before anything is trained.
     let outer = params.nested().map(|folds| OuterFolds::draw(&samples, params, folds)).transpose()?;
-    let prepared = Prepared::new(samples, params.validation(), params.scaling(), params.seed())?
+    let memory = params.memory();
+    let prepared = Prepared::within(memory, samples, params.validation(), params.scaling(), params.seed())?
         .for_heads(std::slice::from_ref(params.head()))?;
     let mut outcome = train_with(&prepared, params.head(), params.search(), params.held_out(), progress)?;
     drop(prepared);
@@ -171,6 +172,9 @@ fn train_with(
         class_counts: prepared.class_counts(),
         standardize: prepared.standardize(),
         class_weight: head.class_weight,
+        loss: (head.kind == HeadKind::Svm).then_some(head.svm_loss),
+        bias: head.bias,
+        tolerance: head.tolerance,
         seed: prepared.seed(),
         scheme: prepared.scheme(),
         folds: prepared.folds(),

@@ -5,6 +5,7 @@ use linfa::ParamGuard;
 use crate::Error;
 use crate::calibration::{CalibrationChoice, CalibrationMethod};
 use crate::criterion::Metric;
+use crate::memory::Memory;
 use crate::normalize::{Normalize, Scaling};
 use crate::params::{HeadKind, HeadParams};
 use crate::search::Search;
@@ -23,6 +24,7 @@ pub struct TrainValidParams {
     nested: Option<usize>,
     scaling: Scaling,
     seed: u64,
+    memory: Memory,
     held_out: HeldOutUse,
 }
 
@@ -45,6 +47,7 @@ impl TrainParams {
             nested: None,
             scaling: Scaling::default(),
             seed: 0,
+            memory: Memory::UNLIMITED,
             held_out: HeldOutUse::default(),
         })
     }
@@ -110,6 +113,12 @@ impl TrainParams {
         self
     }
 
+    /// Memory that training may use; none is spared unless this says so.
+    pub fn memory(mut self, memory: Memory) -> Self {
+        self.0.memory = memory;
+        self
+    }
+
     /// Seed of the folds.
     pub fn seed(mut self, seed: u64) -> Self {
         self.0.seed = seed;
@@ -130,6 +139,11 @@ impl TrainParams {
 }
 
 impl TrainValidParams {
+    /// Memory that training may use.
+    pub fn memory(&self) -> Memory {
+        self.memory
+    }
+
     /// What is fitted.
     pub fn head(&self) -> &HeadParams {
         &self.head

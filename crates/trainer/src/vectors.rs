@@ -1,9 +1,9 @@
 //! One layer of a cache as training and test data.
 
-use headstart_cache::{Cache, LayerInfo, Rows, Status};
-use ndarray::{Array2, Axis};
-
+use crate::memory::Memory;
+use crate::table::Table;
 use crate::{Error, Samples};
+use headstart_cache::{Cache, LayerInfo, Rows, Status};
 
 /// Which rows of a cache are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub enum Part {
     Split(String),
 }
 
-/// Labelled vectors of one layer, in memory.
+/// Labelled vectors of one layer.
 #[derive(Debug, Clone)]
 pub struct Vectors {
     /// n × d.
-    pub features: Array2<f32>,
+    pub features: Table,
     /// n class indices.
     pub labels: Vec<usize>,
     /// n group ids: the views of one image share one.
@@ -37,14 +37,14 @@ pub struct Vectors {
 }
 
 impl Vectors {
-    /// Reads the labelled, successfully decoded rows of `part`.
+    /// Reads the labelled, successfully decoded rows of `part`; features that `memory` does not hold stay in the file.
     ///
     /// # Errors
     /// When the layer is not complete yet, no row qualifies (an empty [`Part::Test`] is fine), or the file cannot be read.
-    pub fn read(cache: &Cache, layer: &LayerInfo, part: &Part) -> Result<Self, Error> {
+    pub fn read(cache: &Cache, layer: &LayerInfo, part: &Part, memory: Memory) -> Result<Self, Error> {
         let all = cache.rows();
         let rows = Self::find(cache, layer, part)?;
-        let features = cache.read_rows(layer, &rows)?;
+        let features = Table::read(cache, layer, &rows, memory)?;
         let mut ids = std::collections::HashMap::new();
         let groups = rows
             .iter()
@@ -68,8 +68,8 @@ impl Vectors {
     ///
     /// # Errors
     /// Those of [`Self::read`].
-    pub fn read_training(cache: &Cache, layer: &LayerInfo, part: &Part) -> Result<Self, Error> {
-        let mut vectors = Self::read(cache, layer, part)?;
+    pub fn read_training(cache: &Cache, layer: &LayerInfo, part: &Part, memory: Memory) -> Result<Self, Error> {
+        let mut vectors = Self::read(cache, layer, part, memory)?;
         let present = vectors.present_classes();
         for (class, _) in vectors.keep_classes(&present) {
             tracing::warn!(
@@ -127,7 +127,7 @@ impl Vectors {
         self.labels.iter().for_each(|&label| left_out[label].1 += 1);
         let kept: Vec<usize> = (0..self.len()).filter(|&row| new_label[self.labels[row]].is_some()).collect();
         if kept.len() < self.len() {
-            self.features = self.features.select(Axis(0), &kept);
+            self.features.keep(&kept);
             self.groups = kept.iter().map(|&row| self.groups[row]).collect();
             self.scored = kept.iter().map(|&row| self.scored[row]).collect();
             self.rows = kept.iter().map(|&row| self.rows[row]).collect();
@@ -154,10 +154,9 @@ impl Vectors {
     /// Adds the rows of `more`, read from the same layer of the same cache.
     ///
     /// # Errors
-    /// When the vectors have another width.
+    /// When the vectors have another width, or cannot be read.
     pub fn extend(&mut self, more: Self) -> Result<(), Error> {
-        let (got, expected) = (more.features.ncols(), self.features.ncols());
-        self.features.append(Axis(0), more.features.view()).map_err(|_| Error::Width { got, expected })?;
+        self.features.append(more.features)?;
         let offset = self.groups.iter().max().map_or(0, |last| last + 1);
         self.groups.extend(more.groups.iter().map(|group| group + offset));
         self.labels.extend(more.labels);
@@ -275,7 +274,8 @@ mod tests {
 
     fn vectors(labels: &[usize], classes: &[&str]) -> Vectors {
         Vectors {
-            features: Array2::from_shape_fn((labels.len(), 2), |(row, column)| (10 * row + column) as f32),
+            features: ndarray::Array2::from_shape_fn((labels.len(), 2), |(row, column)| (10 * row + column) as f32)
+                .into(),
             labels: labels.to_vec(),
             groups: (0..labels.len()).collect(),
             scored: vec![true; labels.len()],
@@ -296,7 +296,7 @@ mod tests {
         let mut test = vectors(&[1, 3, 0, 1], &names);
         assert_eq!(test.keep_classes(&present), [("bee".to_string(), 2), ("cow".to_string(), 0)]);
         assert_eq!((&test.labels[..], &test.rows[..], &test.groups[..]), (&[1, 0][..], &[101, 102][..], &[1, 2][..]));
-        assert_eq!(test.features, ndarray::array![[10.0, 11.0], [20.0, 21.0]]);
+        assert_eq!(test.features.view().read(&[0, 1]).unwrap(), ndarray::array![[10.0, 11.0], [20.0, 21.0]]);
         assert_eq!((test.scored.len(), &test.classes), (2, &present));
         assert!(test.keep_classes(&present).is_empty(), "nothing is left to leave out");
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use headstart_trainer::{
-    ClassWeight, HeadKind, HeadParams, Prepared, Samples, SvmLoss, Validation, evaluate, objective,
+    Bias, ClassWeight, HeadKind, HeadParams, Prepared, Samples, SvmLoss, Validation, evaluate, objective,
 };
 use ndarray::{Array2, Axis};
 use safetensors::{Dtype, SafeTensors};
@@ -22,6 +22,11 @@ struct Point {
     c: f64,
     objective: f64,
     accuracy: f64,
+    /// One list for each output; only of some heads.
+    #[serde(default)]
+    weights: Vec<Vec<f64>>,
+    #[serde(default)]
+    bias: Vec<f64>,
 }
 
 struct Data {
@@ -52,6 +57,10 @@ fn read(name: &str) -> Data {
 
 /// What a name in the file stands for.
 fn head(name: &str) -> HeadParams {
+    let (name, bias) = match name.strip_suffix("_regularized") {
+        Some(name) => (name, Bias::Regularized),
+        None => (name, Bias::Free),
+    };
     let (kind, weighted) = match name.strip_suffix("_balanced") {
         Some(kind) => (kind, ClassWeight::Balanced),
         None => (name, ClassWeight::None),
@@ -60,7 +69,7 @@ fn head(name: &str) -> HeadParams {
         "svm_squared" => (HeadKind::Svm, SvmLoss::SquaredHinge),
         kind => (kind.parse().unwrap(), SvmLoss::Hinge),
     };
-    HeadParams { svm_loss, class_weight: weighted, ..HeadParams::new(kind) }
+    HeadParams { svm_loss, class_weight: weighted, bias, ..HeadParams::new(kind) }
 }
 
 /// Fits every head of the file at every C.
@@ -72,7 +81,7 @@ fn compare(name: &str) {
     let classes: Vec<String> = (0..golden.classes).map(|class| class.to_string()).collect();
     let groups: Vec<usize> = (0..train_y.len()).collect();
     let samples = Samples {
-        features: train_x.view(),
+        features: train_x.view().into(),
         labels: &train_y,
         groups: &groups,
         classes: &classes,
@@ -81,7 +90,7 @@ fn compare(name: &str) {
     };
     let prepared = Prepared::new(samples, &Validation::None, false, 0).unwrap();
     assert_eq!(prepared.is_reduced(), train_x.nrows() <= train_x.ncols());
-    assert_eq!(golden.heads.len(), 7);
+    assert_eq!(golden.heads.len(), if golden.classes == 2 { 10 } else { 9 });
     for (kind, points) in golden.heads {
         let head = head(&kind);
         for point in points {
@@ -91,10 +100,24 @@ fn compare(name: &str) {
             let reached = fitted.report.objective.unwrap();
             // What the head does to raw features is what the solver reported in its own coordinates, and what scikit-learn
             // reached.
-            let raw = objective(fitted.model.linear().unwrap(), train_x.view(), &train_y, &head).unwrap();
+            let linear = fitted.model.linear().unwrap();
+            let raw = objective(linear, train_x.view(), &train_y, &head).unwrap();
             let off = (reached / point.objective - 1.0).abs();
             assert!((raw / reached - 1.0).abs() < 1e-6, "{place}: {raw} {}", reached);
             assert!(off < 1e-4, "{place}: {} instead of {}, {off:.1e} off", reached, point.objective);
+            if let [weights] = &point.weights[..] {
+                // The row of class 1; of logistic heads half of it.
+                let factor = if head.kind == HeadKind::Logistic { 2.0 } else { 1.0 };
+                let (own, bias) = (linear.weights().row(1), linear.bias()[1]);
+                let pairs = own.iter().zip(weights).chain([(&bias, &point.bias[0])]);
+                let (mut square, mut size) = (0.0, 0.0);
+                pairs.for_each(|(own, golden)| {
+                    square += (own * factor - golden).powi(2);
+                    size += golden.powi(2);
+                });
+                let error = (square / size).sqrt();
+                assert!(error < 1e-3, "{place}: weights and bias are {error:.1e} off");
+            }
             let accuracy = evaluate(&fitted.model, test_x.view(), &test_y).unwrap().accuracy.value;
             assert!((accuracy - point.accuracy).abs() <= 0.005, "{place}: {accuracy} instead of {}", point.accuracy);
         }

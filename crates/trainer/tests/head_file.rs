@@ -5,8 +5,8 @@ use std::path::Path;
 
 use headstart_cache::{Augmentation, FORMAT_VERSION, Preprocessing, Provenance, Resize, WeightsId};
 use headstart_trainer::{
-    CalibrationChoice, CalibrationMethod, Error, Head, HeadKind, Metric, Normalize, ParamGuard, Samples, Source,
-    TrainParams, Validation, train,
+    Bias, CalibrationChoice, CalibrationMethod, Error, Head, HeadKind, Metric, Normalize, ParamGuard, Samples, Source,
+    SvmLoss, TrainParams, Validation, train,
 };
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -44,8 +44,14 @@ fn calibrated(kind: HeadKind, calibration: CalibrationChoice, classes: usize, co
     let y: Vec<usize> = (0..12).map(|row| row % classes).collect();
     let names: Vec<String> = (0..classes).map(|class| format!("Klasse {class} ✓")).collect();
     let groups: Vec<usize> = (0..12).collect();
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &names, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &names,
+        scored: None,
+        weights: None,
+    };
     let c = if kind.has_c() { 0.03 } else { 1.0 };
     let params = TrainParams::new(kind).cs([c]).seed(seed).validation(Validation::KFold(2));
     let params = params.calibration(calibration).check().unwrap();
@@ -172,6 +178,21 @@ fn every_field_is_checked() {
     assert!(reason(&with_tensors(&head, (Dtype::F32, vec![3, 4]), vec![0.0; 3])).contains("dtype F32"));
     assert!(reason(&with_tensors(&head, (Dtype::F64, vec![3, 4]), vec![0.0; 2])).contains("bias: 2 values"));
     assert!(reason(&with_tensors(&head, (Dtype::F64, vec![3, 4]), vec![f64::NAN; 3])).contains("finite"));
+}
+
+/// Files from before loss, bias and tolerance were written down.
+#[test]
+fn older_heads_know_no_loss_bias_and_tolerance() {
+    let head = head(HeadKind::Svm, 3, 4, 2);
+    let said = |head: &Head| (head.training.loss, head.training.bias, head.training.tolerance);
+    assert_eq!(said(&head), (Some(SvmLoss::Hinge), Bias::Free, 1e-4));
+    let bytes = with_text(&head, |json| {
+        let training = json["training"].as_object_mut().unwrap();
+        ["loss", "bias", "tolerance"].iter().for_each(|field| assert!(training.remove(*field).is_some(), "{field}"));
+    });
+    let older = Head::from_bytes(&bytes).unwrap();
+    assert_eq!(said(&older), (None, Bias::Free, 1e-4));
+    assert_eq!(older.model, head.model);
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn scores_of_class_means_are_distances() {
         let (classes, groups) = (names(classes), (0..rows).collect::<Vec<_>>());
         let weights: Vec<f64> = (0..rows).map(|row| 0.5 + (row % 4) as f64).collect();
         let samples = Samples {
-            features: x.view(),
+            features: x.view().into(),
             labels: &y,
             groups: &groups,
             classes: &classes,
@@ -103,8 +103,14 @@ fn what_class_means_do_not_heed_is_refused() {
 fn class_means_have_one_grid_point() {
     let (x, y) = clusters(50, 8, 2, 1);
     let (classes, groups) = (names(2), (0..50).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     let outcome = train(samples, &TrainParams::new(HeadKind::Ncm).check().unwrap(), &|_| ()).unwrap();
     let selection = outcome.selection.unwrap();
     assert_eq!((selection.points.len(), selection.best().tuned), (1, Tuned::Nothing));
@@ -143,8 +149,14 @@ fn scikit_learn_counts_the_same_votes() {
     for Case { x, y, queries, runs } in golden.cases {
         let (x, queries) = (matrix(&x), matrix(&queries));
         let (classes, groups) = (names(y.iter().max().unwrap() + 1), (0..y.len()).collect::<Vec<_>>());
-        let samples =
-            Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+        let samples = Samples {
+            features: x.view().into(),
+            labels: &y,
+            groups: &groups,
+            classes: &classes,
+            scored: None,
+            weights: None,
+        };
         assert_eq!(runs.len(), 20);
         for Run { metric, standardize, k, shares, predicted } in runs {
             let prepared = Prepared::new(samples, &Validation::None, standardize, 0).unwrap();
@@ -167,8 +179,14 @@ fn scikit_learn_counts_the_same_votes() {
 fn the_number_of_neighbours_is_chosen_by_the_folds() {
     let (x, y) = clusters(90, 12, 3, 5);
     let (classes, groups) = (names(3), (0..90).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     for (standardize, knn_metric) in [(true, KnnMetric::Euclidean), (false, KnnMetric::Cosine)] {
         let head = HeadParams { knn_metric, ..HeadParams::new(HeadKind::Knn) };
         let params = TrainParams::new(head).neighbors([21, 1, 3, 5]).standardize(standardize).keep_held_out(true);
@@ -204,8 +222,14 @@ fn equal_scores_go_to_the_most_neighbours() {
     let x = Array2::from_shape_fn((40, 2), |(row, column)| (row % 2 * 100) as f32 + (row * (column + 3) % 7) as f32);
     let y: Vec<usize> = (0..40).map(|row| row % 2).collect();
     let (classes, groups) = (names(2), (0..40).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     let params = TrainParams::new(HeadKind::Knn).neighbors([1, 3, 5]).check().unwrap();
     let outcome = train(samples, &params, &|_| ()).unwrap();
     assert_eq!(outcome.model.tuned(), Tuned::Neighbors(5));
@@ -228,8 +252,14 @@ fn what_neighbours_do_not_heed_is_refused() {
     assert!(message(TrainParams::new(balanced)).contains("--class-weight"));
     let (x, y) = clusters(20, 3, 2, 1);
     let (classes, groups, weights) = (names(2), (0..20).collect::<Vec<_>>(), vec![1.0; 20]);
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     let fails = |samples, neighbors| {
         let params = knn().neighbors([neighbors]).validation(Validation::KFold(2)).check().unwrap();
         train(samples, &params, &|_| ()).unwrap_err().to_string()

@@ -34,8 +34,14 @@ fn names(count: usize) -> Vec<String> {
 
 fn fit(x: &Array2<f32>, y: &[usize], kind: HeadKind, c: f64) -> Fitted {
     let (classes, groups) = (names(y.iter().max().unwrap() + 1), (0..y.len()).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     let fitted = Prepared::new(samples, &Validation::None, false, 0).unwrap().fit(&kind.into(), c).unwrap();
     assert!(fitted.report.certificate.converged, "{:?}", fitted.report);
     fitted
@@ -133,8 +139,14 @@ fn fingerprint(threads: usize, kind: HeadKind, columns: usize, standardize: bool
     pool.install(|| {
         let (x, y) = clusters(90, columns, 3, 2);
         let (classes, groups) = (names(3), (0..90).collect::<Vec<_>>());
-        let samples =
-            Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+        let samples = Samples {
+            features: x.view().into(),
+            labels: &y,
+            groups: &groups,
+            classes: &classes,
+            scored: None,
+            weights: None,
+        };
         // One of each map.
         let method = match kind {
             HeadKind::Logistic => CalibrationMethod::Temperature,
@@ -171,8 +183,14 @@ fn calibration_is_judged_on_rows_that_it_has_not_seen() {
     let mut noise = noise(5);
     let y: Vec<usize> = (0..80).map(|_| usize::from(noise() > 0.0)).collect();
     let (classes, groups) = (names(2), (0..80).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     for validation in [Validation::KFold(4), Validation::Holdout((50..80).collect())] {
         let params = TrainParams::new(HeadKind::Svm).validation(validation.clone());
         let params = params.calibration(CalibrationChoice::Method(CalibrationMethod::Isotonic));
@@ -203,8 +221,14 @@ fn a_temperature_cools_a_head_that_is_too_sure() {
     // One label in ten is wrong.
     (0..120).step_by(10).for_each(|row| y[row] = (y[row] + 1) % 3);
     let (classes, groups) = (names(3), (0..120).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     let params = TrainParams::new(HeadKind::Logistic).cs([1e4]).calibration(CalibrationChoice::Auto);
     let outcome = train(samples, &params.keep_held_out(true).check().unwrap(), &|_| ()).unwrap();
     let summary = outcome.training.calibration.unwrap();
@@ -222,8 +246,14 @@ fn a_temperature_that_no_mistake_bounds_is_warned_of() {
     let (x, y) = clusters(60, 80, 2, 7);
     let (classes, groups) = (names(2), (0..60).collect::<Vec<_>>());
     let x = Array2::from_shape_fn(x.dim(), |(row, column)| x[[row, column]] + 9.0 * y[row] as f32);
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     for (calibration, warned) in
         [(CalibrationChoice::Auto, true), (CalibrationChoice::Method(CalibrationMethod::Platt), false)]
     {
@@ -250,8 +280,14 @@ fn standardisation_is_folded_into_the_weights() {
         let deviation = x.mapv(f64::from).std_axis(Axis(0), 0.0).mapv(|value| if value == 0.0 { 1.0 } else { value });
         let ready = ((x.mapv(f64::from) - &mean) / &deviation).mapv(|value| value as f32);
         let (classes, groups) = (names(3), (0..60).collect::<Vec<_>>());
-        let samples =
-            Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+        let samples = Samples {
+            features: x.view().into(),
+            labels: &y,
+            groups: &groups,
+            classes: &classes,
+            scored: None,
+            weights: None,
+        };
         for kind in KINDS {
             let prepared = Prepared::new(samples, &Validation::None, true, 0).unwrap();
             let inside = prepared.fit(&kind.into(), 0.05).unwrap();
@@ -279,7 +315,7 @@ fn nothing_leaks_from_the_held_out_rows() {
     for standardize in [false, true] {
         for kind in KINDS {
             let samples = Samples {
-                features: x.view(),
+                features: x.view().into(),
                 labels: &y,
                 groups: &groups,
                 classes: &classes,
@@ -305,8 +341,14 @@ fn nothing_leaks_from_the_held_out_rows() {
 fn a_fixed_split_trains_on_the_training_rows_alone() {
     let (x, y) = clusters(60, 100, 3, 5);
     let (classes, groups) = (names(3), (0..60).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     let held_out: Vec<usize> = (40..60).collect();
     for standardize in [false, true] {
         let params = TrainParams::new(HeadKind::Logistic)
@@ -327,8 +369,14 @@ fn a_fixed_split_trains_on_the_training_rows_alone() {
 fn one_reduction_serves_two_heads() {
     let (x, y) = clusters(60, 100, 2, 6);
     let (classes, groups) = (names(2), (0..60).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     let prepared = Prepared::new(samples, &Validation::KFold(5), true, 1).unwrap();
     for kind in KINDS {
         let params = TrainParams::new(kind).cs([0.01, 1.0]).standardize(true).seed(1).check().unwrap();
@@ -343,8 +391,14 @@ fn one_reduction_serves_two_heads() {
 fn progress_counts_every_fit() {
     let (x, y) = clusters(30, 5, 2, 7);
     let (classes, groups) = (names(2), (0..30).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     let seen = std::sync::Mutex::new(Vec::new());
     let params = TrainParams::new(HeadKind::Svm).cs([0.1, 1.0, 10.0]).validation(Validation::KFold(3)).check().unwrap();
     train(samples, &params, &|progress| seen.lock().unwrap().push(progress)).unwrap();
@@ -359,7 +413,8 @@ fn degenerate_samples_have_clear_errors() {
     let groups: Vec<usize> = (0..12).collect();
     let two = names(2);
     let run = |x: &Array2<f32>, y: &[usize], classes: &[String], params: TrainParams| {
-        let samples = Samples { features: x.view(), labels: y, groups: &groups, classes, scored: None, weights: None };
+        let samples =
+            Samples { features: x.view().into(), labels: y, groups: &groups, classes, scored: None, weights: None };
         train(samples, &params.check().unwrap(), &|_| ()).map(|_| ()).unwrap_err()
     };
     let svm = || TrainParams::new(HeadKind::Svm);
@@ -379,8 +434,14 @@ fn degenerate_samples_have_clear_errors() {
         assert!(message.contains(text), "{message}");
     }
     let shared: Vec<usize> = (0..12).map(|row| row / 2).collect();
-    let samples =
-        Samples { features: x.view(), labels: &mixed, groups: &shared, classes: &two, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &mixed,
+        groups: &shared,
+        classes: &two,
+        scored: None,
+        weights: None,
+    };
     let params = svm().validation(Validation::Holdout(vec![1])).check().unwrap();
     assert!(train(samples, &params, &|_| ()).unwrap_err().to_string().contains("another row of its group"));
 }
@@ -399,8 +460,14 @@ fn more_classes_than_a_row_each() {
 fn fewer_than_two_folds_are_refused() {
     let (x, y) = clusters(12, 3, 2, 0);
     let (classes, groups) = (names(2), (0..y.len()).collect::<Vec<_>>());
-    let samples =
-        Samples { features: x.view(), labels: &y, groups: &groups, classes: &classes, scored: None, weights: None };
+    let samples = Samples {
+        features: x.view().into(),
+        labels: &y,
+        groups: &groups,
+        classes: &classes,
+        scored: None,
+        weights: None,
+    };
     for folds in [0, 1] {
         let error = Prepared::new(samples, &Validation::KFold(folds), false, 0).err().unwrap();
         assert!(matches!(error, Error::Parameter { name: "--cv", .. }), "{error}");

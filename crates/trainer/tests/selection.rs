@@ -39,7 +39,7 @@ impl Data {
 
     fn samples(&self) -> Samples<'_> {
         let Self { x, y, groups, classes } = self;
-        Samples { features: x.view(), labels: y, groups, classes, scored: None, weights: None }
+        Samples { features: x.view().into(), labels: y, groups, classes, scored: None, weights: None }
     }
 
     fn train(&self, params: &TrainValidParams) -> Outcome {

@@ -11,7 +11,7 @@ fn head(kind: HeadKind) -> Head {
     let classes = CLASSES.map(String::from);
     let features = array![[0.0_f32], [1.0], [0.1], [0.9]];
     let samples = Samples {
-        features: features.view(),
+        features: features.view().into(),
         labels: &[0, 1, 0, 1],
         groups: &[0, 1, 2, 3],
         classes: &classes,

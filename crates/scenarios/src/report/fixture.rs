@@ -106,7 +106,7 @@ fn vectors(first: usize, count: usize) -> Vectors {
         3.0 * noise + if row % 3 == column % 3 { 0.8 } else { 0.0 }
     };
     Vectors {
-        features: Array2::from_shape_fn((count, 6), |(row, column)| value(first + row, column)),
+        features: Array2::from_shape_fn((count, 6), |(row, column)| value(first + row, column)).into(),
         labels: (first..first + count).map(|row| row % 3).collect(),
         groups: (0..count).collect(),
         scored: vec![true; count],

@@ -6,7 +6,7 @@ use super::{
     thumbnail::{self, Thumbnail},
 };
 use headstart_trainer::{Error, Vectors, Verdicts};
-use ndarray::Axis;
+use ndarray::ArrayView1;
 use serde::Serialize;
 
 /// Images in each of the two lists.
@@ -81,9 +81,8 @@ impl Judged {
     /// Judges the test rows, else those that were held out to choose C, else those trained on; and how reliable the
     /// probabilities are, where the rows can tell.
     pub fn new(subject: &Subject) -> Result<(Self, Option<Reliability>), Error> {
-        let ToJudge { basis, vectors, rows: picked, said } = rows_to_judge(subject)?;
+        let ToJudge { basis, vectors, rows: picked, confidence, verdicts } = rows_to_judge(subject)?;
         let model = &subject.outcome.model;
-        let (confidence, verdicts) = judge(&said, vectors, &picked);
         let outcomes: Vec<(f64, bool)> = verdicts.iter().map(|v| (v.confidence, v.truth == v.predicted)).collect();
         let telling = confidence == Confidence::Probability && basis != Basis::Training;
         let reliability = telling.then(|| Reliability::new(&outcomes)).flatten();
@@ -123,48 +122,59 @@ impl Judged {
     }
 }
 
+/// Rows judged at once.
+const ROWS: usize = 1024;
+
 /// The rows to judge and what is said of them.
 struct ToJudge<'a> {
     basis: Basis,
     vectors: &'a Vectors,
     /// Indices into the vectors. Augmented views are left out: nobody has seen them.
     rows: Vec<usize>,
-    said: Verdicts,
+    confidence: Confidence,
+    verdicts: Vec<Verdict>,
 }
 
 fn rows_to_judge<'a>(subject: &Subject<'a>) -> Result<ToJudge<'a>, Error> {
     let by_the_head = |basis, vectors: &'a Vectors| {
         let rows: Vec<usize> = (0..vectors.len()).filter(|&row| vectors.scored[row]).collect();
-        let said = subject.outcome.model.verdicts(vectors.features.select(Axis(0), &rows).view())?;
-        Ok(ToJudge { basis, vectors, rows, said })
+        let model = &subject.outcome.model;
+        let mut verdicts = Vec::with_capacity(rows.len());
+        // Some rows at a time: the features may be more than memory holds.
+        for rows in rows.chunks(ROWS) {
+            let features = vectors.features.view().read(rows)?;
+            judge(&model.verdicts(features.view())?, vectors, rows, &mut verdicts);
+        }
+        let confidence = if model.has_probabilities() { Confidence::Probability } else { Confidence::Margin };
+        Ok(ToJudge { basis, vectors, rows, confidence, verdicts })
     };
     if !subject.test.is_empty() {
         return by_the_head(Basis::Test(subject.test_rows.unwrap_or("test").to_owned()), subject.test);
     }
-    match &subject.outcome.held_out {
-        Some(held_out) => {
-            let basis = subject.chosen_on.map_or(Basis::OutOfFold, |split| Basis::Validation(split.to_owned()));
-            let said = held_out.as_the_head().clone();
-            Ok(ToJudge { basis, vectors: subject.training, rows: held_out.rows.clone(), said })
-        }
-        None => by_the_head(Basis::Training, subject.training),
-    }
+    let Some(held_out) = &subject.outcome.held_out else {
+        return by_the_head(Basis::Training, subject.training);
+    };
+    let basis = subject.chosen_on.map_or(Basis::OutOfFold, |split| Basis::Validation(split.to_owned()));
+    let said = held_out.as_the_head();
+    let (rows, vectors, mut verdicts) = (held_out.rows.clone(), subject.training, Vec::new());
+    judge(said, vectors, &rows, &mut verdicts);
+    let confidence = if said.probabilities.is_some() { Confidence::Probability } else { Confidence::Margin };
+    Ok(ToJudge { basis, vectors, rows, confidence, verdicts })
 }
 
-fn judge(said: &Verdicts, vectors: &Vectors, rows: &[usize]) -> (Confidence, Vec<Verdict>) {
-    let (confidence, values) = match &said.probabilities {
-        Some(probabilities) => (Confidence::Probability, probabilities),
-        None => (Confidence::Margin, &said.decision),
-    };
-    let verdicts = rows.iter().zip(&said.predicted).enumerate().map(|(index, (&row, &predicted))| {
-        let values = values.row(index);
+/// Adds what is said of some rows: the confidence is the probability of the predicted class, else its margin.
+fn judge(said: &Verdicts, vectors: &Vectors, rows: &[usize], verdicts: &mut Vec<Verdict>) {
+    let margin = |values: ArrayView1<f64>, predicted: usize| {
         let others = values.iter().enumerate().filter(|&(class, _)| class != predicted);
-        let second = others.fold(f64::NEG_INFINITY, |top, (_, &value)| top.max(value));
-        let best = values[predicted];
-        let confidence = if confidence == Confidence::Probability { best } else { best - second };
+        values[predicted] - others.fold(f64::NEG_INFINITY, |top, (_, &value)| top.max(value))
+    };
+    verdicts.extend(rows.iter().zip(&said.predicted).enumerate().map(|(index, (&row, &predicted))| {
+        let confidence = match &said.probabilities {
+            Some(probabilities) => probabilities[[index, predicted]],
+            None => margin(said.decision.row(index), predicted),
+        };
         Verdict { truth: vectors.labels[row], predicted, confidence }
-    });
-    (confidence, verdicts.collect())
+    }));
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{
     content::Content,
-    html::{chosen, escape, name},
+    html::{chosen, escape, name, short},
 };
 use headstart_cache::{Preprocessing, Resize};
 use headstart_trainer::{ClassWeight, Scheme};
@@ -39,6 +39,7 @@ pub fn provenance(content: &Content) -> String {
     let imported = content.is_imported();
     let choice = content.tuned.symbol().map_or("Scored by".into(), |symbol| format!("{symbol} chosen by"));
     let listed = if imported { "Imported from" } else { "Images listed from" };
+    let loss = training.loss.map_or(String::new(), |loss| format!(" with {} loss", loss.name()));
     let mut facts: Vec<(&str, String)> = vec![
         ("Backbone", name(&from.backbone)),
         ("Weights", name(&from.weights.source)),
@@ -55,10 +56,12 @@ pub fn provenance(content: &Content) -> String {
         (listed, from.images.as_deref().map_or_else(|| "–".into(), name)),
         ("Cache", name(&content.cache)),
         ("Head file", name(&content.head)),
-        ("Head", head(content)),
+        ("Head", head(content, &loss)),
         ("Rows normalised", if content.normalize.is_none() { "no" } else { "to unit Euclidean length" }.into()),
         ("Standardised", if training.standardize { "yes" } else { "no" }.into()),
         ("Class weight", if training.class_weight == ClassWeight::Balanced { "balanced" } else { "none" }.into()),
+        ("Bias", training.bias.name().into()),
+        ("Tolerance", short(training.tolerance)),
         ("Training rows", format!("{} of {} classes", training.n, training.class_counts.len())),
         (&choice, chosen_by(content)),
         ("Seed of the folds", training.seed.to_string()),
@@ -72,10 +75,10 @@ pub fn provenance(content: &Content) -> String {
     format!(r#"<table class="facts"><tbody>{rows}</tbody></table>"#)
 }
 
-fn head(content: &Content) -> String {
+fn head(content: &Content, loss: &str) -> String {
     let tuned = chosen(content.tuned).map_or_else(String::new, |chosen| format!(", {chosen}"));
     let metric = content.metric.map_or_else(String::new, |metric| format!(", {} distance", metric.name()));
-    format!("{} by {}{tuned}{metric}", content.kind, escape(&content.outcome.training.engine))
+    format!("{}{loss} by {}{tuned}{metric}", content.kind, escape(&content.outcome.training.engine))
 }
 
 fn views(views: u32) -> String {

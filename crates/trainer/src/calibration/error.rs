@@ -23,6 +23,53 @@ pub struct ProbabilityScores {
     pub brier: f64,
 }
 
+/// What [`ProbabilityScores`] are made of, some rows at a time.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProbabilityTally {
+    n: usize,
+    right: usize,
+    /// Sum of the probabilities of predicted classes in each bin, and how many of these are right.
+    bins: [(f64, usize); ECE_BINS],
+    log_loss: f64,
+    brier: f64,
+}
+
+impl ProbabilityTally {
+    /// Adds n × k probabilities with the classes predicted from them; `log_losses`: one per row.
+    pub(crate) fn add(
+        &mut self,
+        probabilities: ArrayView2<f64>,
+        predicted: &[usize],
+        log_losses: &[f64],
+        labels: &[usize],
+    ) {
+        for ((row, &predicted), &label) in probabilities.outer_iter().zip(predicted).zip(labels) {
+            let confidence = row[predicted];
+            let hit = usize::from(predicted == label);
+            let (sum, hits) = &mut self.bins[((confidence * ECE_BINS as f64) as usize).min(ECE_BINS - 1)];
+            (*sum, *hits) = (*sum + confidence, *hits + hit);
+            self.right += hit;
+            let square = |(class, &p): (usize, &f64)| (p - f64::from(u8::from(class == label))).powi(2);
+            self.brier += row.iter().enumerate().map(square).sum::<f64>();
+        }
+        self.log_loss += log_losses.iter().sum::<f64>();
+        self.n += labels.len();
+    }
+
+    /// The scores of all rows; none without rows.
+    pub(crate) fn scores(&self) -> Option<ProbabilityScores> {
+        let n = self.n as f64;
+        let gaps: f64 = self.bins.iter().map(|&(sum, hits)| (sum - hits as f64).abs()).sum();
+        (self.n > 0).then(|| ProbabilityScores {
+            n: self.n,
+            accuracy: self.right as f64 / n,
+            expected_calibration_error: gaps / n,
+            log_loss: self.log_loss / n,
+            brier: self.brier / n,
+        })
+    }
+}
+
 impl ProbabilityScores {
     /// Scores n × k probabilities with the classes predicted from them; `log_losses`: one per row. None without rows.
     pub(crate) fn new(
@@ -31,29 +78,9 @@ impl ProbabilityScores {
         log_losses: &[f64],
         labels: &[usize],
     ) -> Option<Self> {
-        if labels.is_empty() {
-            return None;
-        }
-        let n = labels.len() as f64;
-        let mut bins = [(0.0, 0.0); ECE_BINS];
-        let (mut right, mut brier) = (0.0, 0.0);
-        for ((row, &predicted), &label) in probabilities.outer_iter().zip(predicted).zip(labels) {
-            let confidence = row[predicted];
-            let hit = f64::from(u8::from(predicted == label));
-            let bin = ((confidence * ECE_BINS as f64) as usize).min(ECE_BINS - 1);
-            (bins[bin].0, bins[bin].1) = (bins[bin].0 + confidence, bins[bin].1 + hit);
-            right += hit;
-            let square = |(class, &p): (usize, &f64)| (p - f64::from(u8::from(class == label))).powi(2);
-            brier += row.iter().enumerate().map(square).sum::<f64>();
-        }
-        Some(Self {
-            n: labels.len(),
-            accuracy: right / n,
-            expected_calibration_error: bins.iter().map(|(confidence, hits)| (confidence - hits).abs()).sum::<f64>()
-                / n,
-            log_loss: log_losses.iter().sum::<f64>() / n,
-            brier: brier / n,
-        })
+        let mut tally = ProbabilityTally::default();
+        tally.add(probabilities, predicted, log_losses, labels);
+        tally.scores()
     }
 }
 

@@ -14,8 +14,8 @@ mod temperature;
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use error::log_losses as log_losses_of_probabilities;
 pub use error::{ECE_BINS, ProbabilityScores};
+pub(crate) use error::{ProbabilityTally, log_losses as log_losses_of_probabilities};
 pub use isotonic::Curve;
 pub use summary::CalibrationSummary;
 pub(crate) use summary::{CrossFitted, cross_fit};

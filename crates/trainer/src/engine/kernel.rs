@@ -6,6 +6,8 @@
 
 use pulp::Simd;
 
+use super::rows::Precision;
+
 /// Outputs of a panel.
 pub(in crate::engine) const LANES: usize = 16;
 /// Rows whose sums are kept in registers at once.
@@ -44,7 +46,7 @@ impl<T: Copy + Default> Panels<T> {
 }
 
 /// f32 or f64.
-pub(in crate::engine) trait Scalar: ndarray::NdFloat + Default {
+pub(in crate::engine) trait Scalar: ndarray::NdFloat + Default + Precision {
     /// `scores` = `block` · `weights`: the first rows of `scores`, one for each row of `block` (row-major, as wide as `weights` is
     /// high).
     fn scores(block: &[Self], weights: &Panels<Self>, scores: &mut Panels<Self>);

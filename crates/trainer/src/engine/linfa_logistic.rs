@@ -3,7 +3,7 @@
 use linfa::traits::Fit;
 use linfa::{DatasetBase, ParamGuard};
 use linfa_logistic::{LogisticRegression, MultiLogisticRegression};
-use ndarray::{Array1, Array2, ArrayView1, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
 use super::{Certificate, Engine, Measure, Problem, Solution, smooth};
 use crate::Error;
@@ -23,6 +23,8 @@ impl Engine for LinfaLogistic {
     }
 
     fn fit(&self, problem: &Problem, c: f64) -> Result<Solution, Error> {
+        let features = problem.dense(self.name(), 0)?;
+        let problem = &Problem { features: features.view().into(), ..*problem };
         if problem.weights.is_some() || problem.head.class_weight != ClassWeight::None {
             return Err(Error::LinfaWeights);
         }
@@ -31,7 +33,7 @@ impl Engine for LinfaLogistic {
         // ‖∇f(0)‖, which makes this the relative error; for others the certificate decides.
         let slope = smooth::gradient_at_zero(problem, c) / c;
         let tolerance = (0.3 * problem.head.tolerance * slope).max(f64::MIN_POSITIVE);
-        let (weights, bias) = run(problem, c, tolerance).map_err(|error| failed(error.to_string()))?;
+        let (weights, bias) = run(problem, features.view(), c, tolerance).map_err(|error| failed(error.to_string()))?;
         let error = smooth::relative_error(problem, c, &weights, &bias);
         if !error.is_finite() {
             return Err(failed("the weights are zero or not finite although the gradient is not zero".into()));
@@ -44,8 +46,13 @@ impl Engine for LinfaLogistic {
 }
 
 /// linfa's optimum as weights (outputs × r) and bias.
-fn run(problem: &Problem, c: f64, tolerance: f64) -> Result<(Array2<f64>, Array1<f64>), linfa_logistic::error::Error> {
-    let dataset = DatasetBase::new(problem.features, ArrayView1::from(problem.labels));
+fn run(
+    problem: &Problem,
+    features: ArrayView2<f64>,
+    c: f64,
+    tolerance: f64,
+) -> Result<(Array2<f64>, Array1<f64>), linfa_logistic::error::Error> {
+    let dataset = DatasetBase::new(features, ArrayView1::from(problem.labels));
     if problem.classes == 2 {
         let model = LogisticRegression::default()
             .alpha(1.0 / c)

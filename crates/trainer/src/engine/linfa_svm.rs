@@ -3,7 +3,7 @@
 use linfa::traits::Fit;
 use linfa::{DatasetBase, ParamGuard};
 use linfa_svm::Svm;
-use ndarray::{Array1, Array2, ArrayView1};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
 use super::{Certificate, Engine, Measure, Problem, Solution};
@@ -48,9 +48,10 @@ impl Engine for LinfaSvm {
                 "each of the SVM fits that run at once needs {gigabytes:.0} GB; use fewer threads or --head logistic"
             );
         }
-        let fits: Vec<OneAgainstRest> =
-            (0..outputs).into_par_iter().map(|output| fit_one(problem, output, c)).collect::<Result<_, _>>()?;
-        let mut weights = Array2::zeros((outputs, problem.features.ncols()));
+        let features = problem.dense(self.name(), (rows * rows * size_of::<f64>()) as u64)?;
+        let fit = |output| fit_one(problem, features.view(), output, c);
+        let fits: Vec<OneAgainstRest> = (0..outputs).into_par_iter().map(fit).collect::<Result<_, _>>()?;
+        let mut weights = Array2::zeros((outputs, features.ncols()));
         for (mut row, fit) in weights.outer_iter_mut().zip(&fits) {
             row.assign(&fit.weights);
         }
@@ -63,16 +64,16 @@ impl Engine for LinfaSvm {
     }
 }
 
-fn fit_one(problem: &Problem, output: usize, c: f64) -> Result<OneAgainstRest, Error> {
+fn fit_one(problem: &Problem, features: ArrayView2<f64>, output: usize, c: f64) -> Result<OneAgainstRest, Error> {
     let sides = problem.objective().sides(output);
     let mut eps = EPS;
-    let mut fit = fit_to(problem, &sides, c, eps)?;
+    let mut fit = fit_to(features, &sides, c, eps)?;
     for _ in 1..ATTEMPTS {
         if fit.gap <= problem.head.tolerance {
             break;
         }
         eps *= (0.2 * problem.head.tolerance / fit.gap).max(1e-3);
-        let finer = fit_to(problem, &sides, c, eps)?;
+        let finer = fit_to(features, &sides, c, eps)?;
         if finer.gap < fit.gap {
             fit = finer;
         }
@@ -80,12 +81,12 @@ fn fit_one(problem: &Problem, output: usize, c: f64) -> Result<OneAgainstRest, E
     Ok(fit)
 }
 
-fn fit_to(problem: &Problem, sides: &Sides, c: f64, eps: f64) -> Result<OneAgainstRest, Error> {
+fn fit_to(features: ArrayView2<f64>, sides: &Sides, c: f64, eps: f64) -> Result<OneAgainstRest, Error> {
     let Sides { positive, weight } = sides;
     // linfa knows one weight for each side.
     let of_side = |side: bool| positive.iter().position(|&own| own == side).map_or(1.0, |row| weight[row]);
     let failed = |reason: String| Error::Solver { engine: "linfa-svm", c, reason };
-    let dataset = DatasetBase::new(problem.features, ArrayView1::from(positive));
+    let dataset = DatasetBase::new(features, ArrayView1::from(positive));
     // Shrinking stays off: with it, linfa-svm 0.8.1 returns models far from the optimum.
     let model: Svm<f64, bool> = Svm::<f64, bool>::params()
         .pos_neg_weights(c * of_side(true), c * of_side(false))
@@ -99,10 +100,10 @@ fn fit_to(problem: &Problem, sides: &Sides, c: f64, eps: f64) -> Result<OneAgain
     // Weights from the multipliers (which carry the sign of their side), and from both the duality gap: the dual value can never
     // exceed the optimum, whatever the solver did.
     let multipliers = ArrayView1::from(&model.alpha);
-    let weights = problem.features.t().dot(&multipliers);
+    let weights = features.t().dot(&multipliers);
     let bias = -model.rho;
     let half_norm = 0.5 * weights.dot(&weights);
-    let scores = problem.features.dot(&weights) + bias;
+    let scores = features.dot(&weights) + bias;
     let margins = scores.iter().zip(positive).map(|(score, &positive)| if positive { *score } else { -score });
     let loss: f64 = margins.zip(weight).map(|(margin, weight)| weight * Loss::Hinge.of_margin(margin)).sum();
     let primal = c * loss + half_norm;

@@ -6,23 +6,27 @@ mod linfa_svm;
 mod nearest_mean;
 mod normal_equations;
 mod products;
+mod rows;
 mod smooth;
 mod svm;
 
-use ndarray::{Array1, Array2, ArrayView2};
+use ndarray::{Array1, Array2, CowArray, Ix2};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use self::rows::Rows;
+pub(crate) use self::smooth::Columns;
 pub(crate) use self::svm::Gram;
 use crate::Error;
 use crate::objective::Objective;
 use crate::params::{EngineChoice, HeadKind, HeadParams, Loss};
 
-/// One training set in solver coordinates: f64, centred, of about unit size. All classes occur.
+/// One training set in solver coordinates: f64, of about unit size, centred if the bias is free. If it is regularized, the bias is one
+/// of the weights (some direction of the features is 1 in every row), and [`Solution::bias`] is 0. All classes occur.
 #[derive(Debug, Clone, Copy)]
 pub struct Problem<'a> {
     /// n × r features.
-    pub features: ArrayView2<'a, f64>,
+    pub features: Rows<'a>,
     /// n class indices below `classes`.
     pub labels: &'a [usize],
     /// Number of classes, at least 2.
@@ -37,24 +41,61 @@ pub struct Problem<'a> {
     /// Inner products of the rows of a larger set, and which of them these are: for methods that need them, so that all parts of a
     /// training set share one matrix.
     pub(crate) inner: Option<(&'a Gram, &'a [usize])>,
+    /// What is known of the columns of all training rows together, where that was found out before.
+    pub(crate) columns: Option<&'a Columns>,
+    /// Bytes that a fit may use for copies of the rows; methods that need more are not used.
+    pub memory: u64,
 }
 
 impl<'a> Problem<'a> {
-    /// All rows count the same.
-    pub fn new(features: ArrayView2<'a, f64>, labels: &'a [usize], classes: usize, head: HeadParams) -> Self {
-        Self { features, labels, classes, weights: None, head, orthogonal: false, inner: None }
+    /// All rows count the same, and memory has no bound.
+    pub fn new(features: impl Into<Rows<'a>>, labels: &'a [usize], classes: usize, head: HeadParams) -> Self {
+        Self {
+            features: features.into(),
+            labels,
+            classes,
+            weights: None,
+            head,
+            orthogonal: false,
+            inner: None,
+            columns: None,
+            memory: u64::MAX,
+        }
     }
 
     /// The objective of some weights (outputs × r) and biases; for solvers that do not know it anyway.
     pub(crate) fn value(&self, weights: &Array2<f64>, bias: &Array1<f64>, c: f64) -> f64 {
-        let scores = self.features.dot(&weights.t()) + bias;
+        let scores = scores(&self.features, weights, bias);
         self.objective().value(scores.view(), weights, c)
+    }
+
+    /// All rows in memory, for methods that cannot do with blocks; besides them such a method needs `more` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is too little.
+    pub(crate) fn dense(&self, method: &'static str, more: u64) -> Result<CowArray<'a, f64, Ix2>, Error> {
+        let needed = self.features.dense_bytes() + more;
+        if needed > self.memory {
+            let way_out = match self.head.engine {
+                EngineChoice::Linfa => ", or use --engine default, which trains on rows as they come from the file",
+                EngineChoice::Default => {
+                    ", or use --loss squared-hinge, which trains on rows as they come from the file"
+                }
+            };
+            return Err(Error::Memory { method, needed, left: self.memory, way_out });
+        }
+        Ok(self.features.to_dense())
     }
 
     /// What is minimised.
     pub(crate) fn objective(&self) -> Objective<'a> {
         Objective::new(&self.head, self.labels, self.classes, self.weights)
     }
+}
+
+/// n × outputs scores of rows.
+pub(crate) fn scores(rows: &Rows, weights: &Array2<f64>, bias: &Array1<f64>) -> Array2<f64> {
+    products::scores::<f64>(rows, weights.view()).reversed_axes() + bias
 }
 
 /// What a solver found.
@@ -129,7 +170,7 @@ pub trait Engine: Send + Sync {
 
 /// Whether the engine for a head wants [`Problem::inner`] of a training set of this shape.
 pub(crate) fn wants_inner_products(head: &HeadParams, rows: usize, columns: usize) -> bool {
-    head.engine == EngineChoice::Default && head.loss() == Loss::Hinge && !svm::is_tall(rows, columns)
+    head.engine == EngineChoice::Default && head.loss() == Loss::Hinge && !svm::descends(head.bias, rows, columns)
 }
 
 /// The engine for a head.
@@ -147,6 +188,7 @@ pub fn engine(head: &HeadParams) -> &'static dyn Engine {
 pub(crate) mod tests {
     use super::*;
     use crate::random::SplitMix64;
+    use ndarray::ArrayView2;
 
     pub(crate) fn logistic_problem<'a>(x: ArrayView2<'a, f64>, labels: &'a [usize], classes: usize) -> Problem<'a> {
         Problem::new(x, labels, classes, HeadParams::new(HeadKind::Logistic))

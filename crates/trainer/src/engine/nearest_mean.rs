@@ -1,10 +1,12 @@
 //! The nearest class mean: −½‖x − mₖ‖² of every class, up to what all classes share, is linear in x with weights mₖ and bias
 //! −½‖mₖ‖². The means are the optimum of Σ ‖x − m‖² themselves, so nothing iterates and nothing is left to certify.
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 
+use super::rows::{Blocks, Buffer};
 use super::{Certificate, Engine, Measure, Problem, Solution};
 use crate::Error;
+use crate::features::BLOCK;
 
 pub(super) struct NearestMean;
 
@@ -16,12 +18,17 @@ impl Engine for NearestMean {
     /// `c` undoes the unit of the coordinates: it is 1 in those of the features.
     fn fit(&self, problem: &Problem, c: f64) -> Result<Solution, Error> {
         let Problem { features, labels, classes, weights, .. } = problem;
-        let mut means = Array2::<f64>::zeros((*classes, features.ncols()));
+        let mut means = Array2::<f64>::zeros((*classes, features.width()));
         let mut totals = vec![0.0; *classes];
-        for (row, (values, &label)) in features.outer_iter().zip(*labels).enumerate() {
-            let weight = weights.map_or(1.0, |weights| weights[row]);
-            totals[label] += weight;
-            means.row_mut(label).scaled_add(weight, &values);
+        let mut buffer = Buffer::<f64>::default();
+        for start in (0..labels.len()).step_by(BLOCK) {
+            let range = start..labels.len().min(start + BLOCK);
+            let block = features.block(range.clone(), &mut buffer);
+            for (values, row) in block.chunks_exact(features.width()).zip(range) {
+                let weight = weights.map_or(1.0, |weights| weights[row]);
+                totals[labels[row]] += weight;
+                means.row_mut(labels[row]).scaled_add(weight, &ArrayView1::from(values));
+            }
         }
         means.outer_iter_mut().zip(totals).for_each(|(mut mean, total)| mean /= total);
         let bias: Array1<f64> = means.outer_iter().map(|mean| -0.5 * mean.dot(&mean)).collect();

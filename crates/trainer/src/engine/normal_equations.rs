@@ -8,19 +8,22 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
 use rayon::prelude::*;
 
+use crate::params::Bias;
+
 /// Rows and columns handled at once; constants, so that sums are taken in the same order on every number of threads.
 const ROWS: usize = 256;
 const COLUMNS: usize = 256;
 
-/// The rows of a problem with a column of ones for the bias, X̃ = (Z, 1).
+/// The rows of a problem with a column of ones for the bias, X̃ = (Z, 1); of zeros if it is not free, which leaves it 0.
 pub(super) struct NormalEquations {
     rows: Array2<f64>,
+    bias: Bias,
 }
 
 impl NormalEquations {
-    pub(super) fn new(features: ArrayView2<f64>) -> Self {
-        let ones = Array2::ones((features.nrows(), 1));
-        Self { rows: concatenate![Axis(1), features, ones] }
+    pub(super) fn new(features: ArrayView2<f64>, bias: Bias) -> Self {
+        let last = Array2::from_elem((features.nrows(), 1), if bias == Bias::Free { 1.0 } else { 0.0 });
+        Self { rows: concatenate![Axis(1), features, last], bias }
     }
 
     /// Columns of Z.
@@ -42,7 +45,7 @@ impl NormalEquations {
         sum
     }
 
-    /// Cholesky factor of diag(1, …, 1, 0) + X̃ᵀ diag(weight) X̃; `None` if that is not finite.
+    /// Cholesky factor of diag(1, …, 1, 0) + X̃ᵀ diag(weight) X̃, with a 1 for a bias that is not free; `None` if that is not finite.
     pub(super) fn factor(&self, weight: &Array1<f64>) -> Option<Factor> {
         let size = self.rows.ncols();
         let blocks: Vec<std::ops::Range<usize>> =
@@ -73,7 +76,7 @@ impl NormalEquations {
         }
         let mut largest = 0f64;
         for index in 0..size {
-            if index + 1 < size {
+            if index + 1 < size || self.bias == Bias::Regularized {
                 lower[(index, index)] += 1.0;
             }
             largest = largest.max(lower[(index, index)]);
@@ -81,16 +84,7 @@ impl NormalEquations {
         // Without any weight nothing determines the bias.
         let last = &mut lower[(size - 1, size - 1)];
         *last = last.max(1e-12 * largest);
-        // Pivots that rounding would make negative, where columns depend on each other or the bias is hardly determined.
-        let regularization = LltRegularization {
-            dynamic_regularization_delta: 1e-14 * largest,
-            dynamic_regularization_epsilon: 1e-15 * largest,
-        };
-        // One thread: the result would depend on their number.
-        let scratch = cholesky_in_place_scratch::<f64>(size, Par::Seq, Default::default());
-        let stack = &mut MemBuffer::new(scratch);
-        cholesky_in_place(lower.as_mut(), regularization, Par::Seq, MemStack::new(stack), Default::default()).ok()?;
-        Some(Factor { lower })
+        Factor::new(lower)
     }
 }
 
@@ -100,6 +94,22 @@ pub(super) struct Factor {
 }
 
 impl Factor {
+    /// Of the symmetric positive definite matrix with this lower triangle; `None` if that is not finite.
+    pub(super) fn new(mut lower: Mat<f64>) -> Option<Self> {
+        let size = lower.nrows();
+        let largest = (0..size).fold(0f64, |top, index| top.max(lower[(index, index)]));
+        // Pivots that rounding would make negative, where columns depend on each other or the bias is hardly determined.
+        let regularization = LltRegularization {
+            dynamic_regularization_delta: 1e-14 * largest,
+            dynamic_regularization_epsilon: 1e-15 * largest,
+        };
+        // One thread: the result would depend on their number.
+        let scratch = cholesky_in_place_scratch::<f64>(size, Par::Seq, Default::default());
+        let stack = &mut MemBuffer::new(scratch);
+        cholesky_in_place(lower.as_mut(), regularization, Par::Seq, MemStack::new(stack), Default::default()).ok()?;
+        Some(Self { lower })
+    }
+
     /// The solution for one right side.
     pub(super) fn solve(&self, right: Array1<f64>) -> Array1<f64> {
         let mut solution = Mat::from_fn(right.len(), 1, |row, _| right[row]);
@@ -122,7 +132,7 @@ mod tests {
     fn the_solution_satisfies_the_equations() {
         for (rows, columns) in [(30, 4), (600, 300)] {
             let (x, _) = clusters(rows, columns, 2, 3);
-            let equations = NormalEquations::new(x.view());
+            let equations = NormalEquations::new(x.view(), Bias::Free);
             let weight = Array1::from_shape_fn(rows, |row| (row % 5) as f64);
             let right = Array1::from_shape_fn(columns + 1, |column| (column % 7) as f64 - 3.0);
             let solution = equations.factor(&weight).unwrap().solve(right.clone());

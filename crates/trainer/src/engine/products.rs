@@ -6,22 +6,19 @@ use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
 use super::kernel::{Panels, Scalar};
+use super::rows::{Blocks, Buffer};
+use crate::features::BLOCK;
 
-/// Rows handled at once: small enough that a block stays in the cache.
-const BLOCK: usize = 64;
 /// Side of the tiles that inner products are made in.
 const TILE: usize = 256;
 /// Parts that sums are taken in, at most; a constant, so that they come out the same on every number of threads.
 const PARTS: usize = 16;
 
 /// The scores Z w (columns × n) of some columns of weights w (columns × r).
-pub(super) fn scores<T: Scalar>(rows: ArrayView2<T>, weights: ArrayView2<T>) -> Array2<T> {
+pub(super) fn scores<T: Scalar>(rows: &impl Blocks<T>, weights: ArrayView2<T>) -> Array2<T> {
     let (n, r) = rows.dim();
     let outputs = weights.nrows();
-    let mut panels = Panels::zeros(r, outputs);
-    for (column, values) in weights.axis_iter(Axis(1)).enumerate() {
-        panels.set(column, &values.to_vec());
-    }
+    let panels = columns(weights);
     let mut out = Array2::zeros((outputs, n));
     let found = parts(n, |part| {
         let mut out = Array2::zeros((outputs, part.len()));
@@ -44,7 +41,7 @@ pub(super) fn scores<T: Scalar>(rows: ArrayView2<T>, weights: ArrayView2<T>) -> 
 }
 
 /// The weights Zᵀ β (columns × r) of some columns of multipliers β (columns × n); summed up in f64.
-pub(super) fn combinations<T: Scalar>(rows: ArrayView2<T>, multipliers: ArrayView2<T>) -> Array2<f64> {
+pub(super) fn combinations<T: Scalar>(rows: &impl Blocks<T>, multipliers: ArrayView2<T>) -> Array2<f64> {
     let (n, r) = rows.dim();
     let outputs = multipliers.nrows();
     let found = parts(n, |part| {
@@ -70,21 +67,30 @@ pub(super) fn combinations<T: Scalar>(rows: ArrayView2<T>, multipliers: ArrayVie
 }
 
 /// `scale` · A Aᵀ in tiles on and below the diagonal, each with its first row and column. The same on every number of threads.
-pub(super) fn symmetric(a: MatRef<f32>, scale: f32) -> Vec<(usize, usize, Mat<f32>)> {
-    let n = a.nrows();
-    let starts: Vec<usize> = (0..n).step_by(TILE).collect();
-    let tiles: Vec<(usize, usize)> =
-        starts.iter().flat_map(|&i| starts.iter().take_while(move |&&j| j <= i).map(move |&j| (i, j))).collect();
-    let rows = |start: usize| a.subrows(start, TILE.min(n - start));
+pub(super) fn symmetric(a: MatRef<f32>, scale: f32) -> Vec<Tile> {
+    let mut tiles = tiles(a.nrows());
+    add_symmetric(&mut tiles, a, scale);
     tiles
-        .par_iter()
-        .map(|&(i, j)| {
-            let (left, right) = (rows(i), rows(j));
-            let mut product = Mat::zeros(left.nrows(), right.nrows());
-            matmul(product.as_mut(), Accum::Replace, left, right.transpose(), scale, Par::Seq);
-            (i, j, product)
-        })
+}
+
+/// First row, first column and values of a part of a matrix.
+pub(super) type Tile = (usize, usize, Mat<f32>);
+
+/// Tiles of a symmetric matrix on and below the diagonal, all 0.
+pub(super) fn tiles(n: usize) -> Vec<Tile> {
+    let starts = || (0..n).step_by(TILE);
+    let len = |start: usize| TILE.min(n - start);
+    starts()
+        .flat_map(|i| starts().take_while(move |&j| j <= i).map(move |j| (i, j, Mat::zeros(len(i), len(j)))))
         .collect()
+}
+
+/// Adds `scale` · A Aᵀ.
+pub(super) fn add_symmetric(tiles: &mut [Tile], a: MatRef<f32>, scale: f32) {
+    tiles.par_iter_mut().for_each(|(i, j, sum)| {
+        let (left, right) = (a.subrows(*i, sum.nrows()), a.subrows(*j, sum.ncols()));
+        matmul(sum.as_mut(), Accum::Add, left, right.transpose(), scale, Par::Seq);
+    });
 }
 
 /// Runs `work` on parts of `n` rows that depend on their number alone.
@@ -98,14 +104,20 @@ fn parts<R: Send>(
 }
 
 /// Hands out the blocks of a part, row-major, each with its first row.
-fn blocks<T: Scalar>(rows: ArrayView2<T>, part: std::ops::Range<usize>, mut work: impl FnMut(usize, &[T])) {
+fn blocks<T: Scalar>(rows: &impl Blocks<T>, part: std::ops::Range<usize>, mut work: impl FnMut(usize, &[T])) {
+    let mut buffer = Buffer::default();
     for start in part.clone().step_by(BLOCK) {
-        let block = rows.slice(ndarray::s![start..part.end.min(start + BLOCK), ..]);
-        match block.as_slice() {
-            Some(block) => work(start, block),
-            None => work(start, &block.iter().copied().collect::<Vec<_>>()),
-        }
+        work(start, rows.block(start..part.end.min(start + BLOCK), &mut buffer));
     }
+}
+
+/// One column for each row of `weights`.
+fn columns<T: Scalar>(weights: ArrayView2<T>) -> Panels<T> {
+    let mut panels = Panels::zeros(weights.ncols(), weights.nrows());
+    for (column, values) in weights.axis_iter(Axis(1)).enumerate() {
+        panels.set(column, &values.to_vec());
+    }
+    panels
 }
 
 #[cfg(test)]
@@ -123,12 +135,12 @@ mod tests {
                 let size = expected.iter().fold(1f64, |top, value| top.max(value.abs()));
                 assert!((found - expected).iter().all(|difference| difference.abs() <= tolerance * size));
             };
-            let found = scores(x.view(), weights.view());
+            let found = scores(&x.view(), weights.view());
             close(found.clone(), weights.dot(&x.t()), 1e-12);
-            close(combinations(x.view(), found.view()), found.dot(&x), 1e-12);
+            close(combinations(&x.view(), found.view()), found.dot(&x), 1e-12);
             let (single, few) = (x.mapv(|value| value as f32), weights.mapv(|value| value as f32));
-            let rough = scores(single.view(), few.view());
-            close(combinations(single.view(), rough.view()), found.dot(&x), 1e-4);
+            let rough = scores(&single.view(), few.view());
+            close(combinations(&single.view(), rough.view()), found.dot(&x), 1e-4);
             close(rough.mapv(f64::from), found, 1e-4);
         }
     }

@@ -5,14 +5,18 @@
 
 mod index;
 
-use ndarray::{Array1, Array2, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 pub(crate) use index::Index;
 
+use crate::Error;
+use crate::features::Features;
 use crate::normalize::Normalize;
-use crate::{Error, samples};
+
+/// Queries that are in memory at once.
+pub(crate) const QUERIES: usize = 4096;
 
 /// What near means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -198,11 +202,29 @@ impl NeighborsModel {
         if features.ncols() != self.width() {
             return Err(Error::Width { expected: self.width(), got: features.ncols() });
         }
-        samples::check_finite(features)?;
-        let normalized = self.normalize.rows(features);
+        Features::from(features).check_finite()?;
+        Ok(self.votes_of_block(features))
+    }
+
+    /// The vote on each of the rows of these numbers, some at a time; features must be finite and as wide as the vectors.
+    ///
+    /// # Errors
+    /// When rows cannot be read.
+    pub(crate) fn votes_of_rows(&self, features: Features, rows: &[usize]) -> Result<Votes, Error> {
+        let mut all = Votes { shares: Array2::zeros((rows.len(), self.classes.len())), predicted: Vec::new() };
+        for (rows, mut shares) in rows.chunks(QUERIES).zip(all.shares.axis_chunks_iter_mut(Axis(0), QUERIES)) {
+            let votes = self.votes_of_block(features.read(rows)?.view());
+            shares.assign(&votes.shares);
+            all.predicted.extend(votes.predicted);
+        }
+        Ok(all)
+    }
+
+    fn votes_of_block(&self, features: ArrayView2<f32>) -> Votes {
+        let normalized = self.normalize.rows(features.reborrow());
         let features = normalized.as_ref().map_or(features.reborrow(), |rows| rows.view());
         let nearest = self.index.nearest(features, self.neighbors);
-        Ok(Votes::count(&nearest, &self.labels, self.classes.len(), self.neighbors))
+        Votes::count(&nearest, &self.labels, self.classes.len(), self.neighbors)
     }
 }
 

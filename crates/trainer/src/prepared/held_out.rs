@@ -1,11 +1,10 @@
 //! What the models of the folds say of the rows that they had not seen.
 
 use ndarray::{Array2, Axis, concatenate};
-use rayon::prelude::*;
 
 use super::Prepared;
 use crate::Error;
-use crate::engine::engine;
+use crate::engine::{engine, scores};
 use crate::metrics::argmax_rows;
 use crate::model::expand;
 use crate::neighbors::Votes;
@@ -50,17 +49,19 @@ impl Prepared<'_> {
             let predicted = votes.iter().flat_map(|votes| votes.predicted.iter().copied()).collect();
             return self.gather(&votes.into_iter().map(|votes| votes.shares).collect::<Vec<_>>(), predicted);
         }
+        let coordinates = self.coordinates(head.bias)?;
         let of_fold = |fold: usize| -> Result<Array2<f64>, Error> {
-            let data = self.fold_data(fold)?;
-            let (train, test, design) = data.parts();
+            let fold_design = self.fold_design(coordinates, fold)?;
+            let design = fold_design.design();
+            let (train, test) = fold_design.rows(self.features_of(coordinates), &self.splits[fold]);
             let labels = self.labels(&self.splits[fold].train);
             let weights = self.weights(&self.splits[fold].train);
-            let mut problem = self.problem(train, &labels, weights.as_deref(), head, design.is_orthogonal());
-            problem.inner = self.inner_products(fold, design);
+            let mut problem = self.problem(train, &labels, weights.as_deref(), head, coordinates, design);
+            problem.inner = self.inner_products(coordinates, design, fold);
             let solution = engine(head).fit(&problem, design.solver_c(c))?;
-            Ok(expand(head.kind, &super::scores(test, &solution.weights, &solution.bias)))
+            Ok(expand(head.kind, &scores(&test, &solution.weights, &solution.bias)))
         };
-        let scores: Vec<Array2<f64>> = (0..self.folds()).into_par_iter().map(of_fold).collect::<Result<_, _>>()?;
+        let scores: Vec<Array2<f64>> = self.each_fold(head, self.folds(), of_fold)?;
         let predicted = scores.iter().flat_map(|scores| argmax_rows(scores.view())).collect();
         self.gather(&scores, predicted)
     }

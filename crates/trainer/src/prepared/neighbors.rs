@@ -2,20 +2,33 @@
 
 use std::time::Instant;
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 
 use super::{FitReport, Fitted, Prepared};
 use crate::Error;
 use crate::criterion::Metric;
 use crate::engine::{Certificate, Measure};
-use crate::neighbors::{Index, NeighborsModel, Standardization, Votes};
+use crate::memory;
+use crate::neighbors::{Index, NeighborsModel, QUERIES, Standardization, Votes};
 use crate::params::HeadParams;
 use crate::selection::FoldScore;
 use crate::tuned::Tuned;
 
 impl Prepared<'_> {
-    /// What every number of neighbours makes of a fold; one search serves all.
+    /// What every number of neighbours makes of every fold, one after another: each search is parallel itself, and holds a copy of
+    /// its fold's vectors.
     pub(super) fn score_votes(
+        &self,
+        head: &HeadParams,
+        neighbors: &[f64],
+        metric: Metric,
+        done: &(dyn Fn() + Sync),
+    ) -> Result<Vec<Vec<FoldScore>>, Error> {
+        (0..self.splits.len()).map(|fold| self.votes_of_fold(fold, head, neighbors, metric, done)).collect()
+    }
+
+    /// One search serves all numbers of neighbours.
+    fn votes_of_fold(
         &self,
         fold: usize,
         head: &HeadParams,
@@ -69,8 +82,9 @@ impl Prepared<'_> {
         // Statistics of held-out rows enter nothing.
         let standardization = self.scaling.standardize.then(|| Standardization::of(vectors.view()));
         let index = Index::new(vectors, head.knn_metric, standardization);
-        let queries = self.features().select(Axis(0), &self.splits[fold].test);
-        Ok(index.nearest(queries.view(), most))
+        let test = self.splits[fold].test.chunks(QUERIES);
+        let found = test.map(|rows| Ok(index.nearest(self.features().read(rows)?.view(), most)));
+        Ok(found.collect::<Result<Vec<_>, Error>>()?.concat())
     }
 
     /// A copy of some rows, if there are enough for so many neighbours.
@@ -81,7 +95,18 @@ impl Prepared<'_> {
         if neighbors > rows.len() {
             return Err(Error::FewNeighbors { neighbors, rows: rows.len(), place: place.into() });
         }
-        Ok(self.features().select(Axis(0), rows))
+        // The vectors, and the same made ready.
+        let (needed, left) = (2 * memory::bytes_of(rows.len(), self.samples.features.ncols()), self.left().bytes());
+        if needed > left {
+            let way_out = ", or train a head that reads rows as they come from the file: logistic, ridge, ncm";
+            return Err(Error::Memory { method: "a search among the training vectors", needed, left, way_out });
+        }
+        let vectors = self.features().read(rows)?;
+        let first = vectors.row(0);
+        if vectors.outer_iter().all(|row| row == first) {
+            return Err(Error::ConstantFeatures { rows: rows.len() });
+        }
+        Ok(vectors)
     }
 }
 

@@ -4,26 +4,49 @@ use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 use faer::linalg::cholesky::llt::factor::{LltRegularization, cholesky_in_place, cholesky_in_place_scratch};
 use faer::linalg::cholesky::llt::solve::solve_in_place;
 use faer::{Mat, MatRef, Par};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2};
+use rayon::prelude::*;
 
-use crate::engine::products::symmetric;
+use crate::engine::Rows;
+use crate::engine::products::{add_symmetric, tiles};
+use crate::engine::rows::Precision;
+use crate::features::BLOCK;
+
+/// Rows that are in memory at once: enough for the products to be worth their overhead, few enough for the processor's cache.
+const ROWS: usize = 1024;
 
 /// ZᵀZ / n in f32, which a preconditioner is content with; only the lower triangle.
+#[derive(Debug)]
 pub(super) struct Covariance(Mat<f32>);
 
 /// The Cholesky factor of bend · ZᵀZ / n + I.
 pub(super) struct Factor(Mat<f32>);
 
 impl Covariance {
-    pub(super) fn new(rows: ArrayView2<f32>) -> Self {
+    /// Goes through the rows once.
+    pub(super) fn new(rows: &Rows) -> Self {
         let (n, width) = rows.dim();
-        let values = rows.as_standard_layout();
-        let all = MatRef::from_row_major_slice(values.as_slice().unwrap_or_default(), n, width);
+        let mut sums = tiles(width);
+        let mut values = vec![0f32; ROWS.min(n) * width];
+        for start in (0..n).step_by(ROWS) {
+            let len = ROWS.min(n - start);
+            let values = &mut values[..len * width];
+            values.par_chunks_mut(BLOCK * width).enumerate().for_each(|(index, out)| {
+                let start = start + index * BLOCK;
+                f32::fill(rows, start..start + out.len() / width, &mut Vec::new(), out);
+            });
+            add_symmetric(&mut sums, MatRef::from_row_major_slice(values, len, width).transpose(), 1.0 / n as f32);
+        }
         let mut out = Mat::zeros(width, width);
-        for (row, column, product) in symmetric(all.transpose(), 1.0 / n as f32) {
-            out.submatrix_mut(row, column, product.nrows(), product.ncols()).copy_from(&product);
+        for (row, column, product) in &sums {
+            out.submatrix_mut(*row, *column, product.nrows(), product.ncols()).copy_from(product);
         }
         Self(out)
+    }
+
+    /// The mean square of each column.
+    pub(super) fn diagonal(&self) -> Array1<f64> {
+        (0..self.0.nrows()).map(|column| f64::from(self.0[(column, column)])).collect()
     }
 
     /// `None` if rounding leaves nothing that has a factor.
@@ -64,7 +87,7 @@ mod tests {
     #[test]
     fn it_solves_what_it_says() {
         let (x, _) = clusters(400, 300, 3, 1);
-        let covariance = Covariance::new(x.mapv(|value| value as f32).view());
+        let covariance = Covariance::new(&x.view().into());
         let right = Array2::from_shape_fn((300, 4), |(i, j)| (i % 7) as f64 - j as f64);
         for bend in [0.0, 3.0, 1e4] {
             let solution = covariance.factor(bend).unwrap().solve(right.view());

@@ -4,7 +4,7 @@
 //! many steps the piece is the right one (Keerthi and DeCoste 2005, "A modified finite Newton method for fast solution of large
 //! scale linear SVMs"). A step costs a Cholesky factor as wide as there are columns.
 
-use ndarray::{Array1, Array2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 use super::row_loss::of_margin;
@@ -24,9 +24,15 @@ struct OneAgainstRest<'a> {
 }
 
 /// Minimises each output from its column of `theta` on, until its gradient is at most `target` times its weights or no step helps;
-/// returns the parameters and the number of steps.
-pub(super) fn minimise(problem: &Problem, c: f64, theta: &Array2<f64>, target: f64) -> (Array2<f64>, usize) {
-    let equations = NormalEquations::new(problem.features);
+/// returns the parameters and the number of steps. `features`: the rows of the problem, all in memory.
+pub(super) fn minimise(
+    problem: &Problem,
+    features: ArrayView2<f64>,
+    c: f64,
+    theta: &Array2<f64>,
+    target: f64,
+) -> (Array2<f64>, usize) {
+    let equations = NormalEquations::new(features, problem.head.bias);
     let found: Vec<(Array1<f64>, usize)> = theta
         .axis_iter(Axis(1))
         .into_par_iter()
@@ -111,7 +117,7 @@ mod tests {
             for exponent in -4..7 {
                 let c = 10f64.powi(exponent);
                 let outputs = if classes == 2 { 1 } else { classes };
-                let (theta, steps) = minimise(&problem, c, &Array2::zeros((13, outputs)), 1e-9);
+                let (theta, steps) = minimise(&problem, x.view(), c, &Array2::zeros((13, outputs)), 1e-9);
                 let (weights, bias) = (theta.slice(s![..12, ..]).t().to_owned(), theta.row(12).to_owned());
                 let error = relative_error(&problem, c, &weights, &bias);
                 assert!(error < 1e-7 && steps < 30 * outputs, "C = {c}: {error:.1e} after {steps} steps");

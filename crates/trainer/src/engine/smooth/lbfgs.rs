@@ -152,19 +152,17 @@ pub(super) fn dot(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::smooth::preconditioner::Columns;
+    use crate::engine::smooth::columns::of_matrix;
     use crate::engine::tests::{clusters, logistic_problem};
-    use ndarray::Axis;
 
     #[test]
     fn few_iterations_to_a_small_gradient() {
         for classes in [2, 4] {
             let (x, labels) = clusters(80, 12, classes, 2);
-            let moments = x.mapv(|value| value * value).mean_axis(Axis(0)).unwrap();
-            let columns = Columns { moments, covariance: None };
+            let columns = of_matrix(&x);
             let problem = logistic_problem(x.view(), &labels, classes);
             for c in [1e-3, 1.0, 100.0] {
-                let objective = Objective::new(&problem, x.view(), c);
+                let objective = Objective::<f64>::new(&problem, c);
                 let start = objective.zeros();
                 let preconditioner = Preconditioner::new(&objective, &objective.bends(&start), &columns).unwrap();
                 let found = minimise(&objective, &preconditioner, start, 1e-8, 200);

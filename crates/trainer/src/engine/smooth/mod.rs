@@ -5,6 +5,7 @@
 //! in f32 on it, which halves the traffic. The claim is made in f64: the gradient of what came out bounds its relative error. If
 //! that is not yet enough, L-BFGS goes on in f64, and Newton steps finish what it cannot.
 
+mod columns;
 mod covariance;
 mod exact_newton;
 mod lbfgs;
@@ -13,11 +14,13 @@ mod objective;
 mod preconditioner;
 mod row_loss;
 
-use ndarray::{Array1, Array2, ArrayView2, s};
+use std::sync::OnceLock;
 
-use self::covariance::Covariance;
+use ndarray::{Array1, Array2, s};
+
+pub(crate) use self::columns::Columns;
 use self::objective::Objective;
-use self::preconditioner::{Columns, Preconditioner};
+use self::preconditioner::Preconditioner;
 use super::{Certificate, Engine, Measure, Problem, Solution};
 use crate::Error;
 use crate::engine::kernel::Scalar;
@@ -42,12 +45,14 @@ impl Engine for Smooth {
     }
 
     fn fit(&self, problem: &Problem, c: f64) -> Result<Solution, Error> {
-        let path = Path::new(problem);
+        let own = OnceLock::new();
+        let path = Path::new(problem, &own);
         path.solve(problem, c, path.zeros()).map(|(_, solution)| solution)
     }
 
     fn fit_path(&self, problem: &Problem, cs: &[f64], done: &(dyn Fn() + Sync)) -> Result<Vec<Solution>, Error> {
-        let path = Path::new(problem);
+        let own = OnceLock::new();
+        let path = Path::new(problem, &own);
         let mut order: Vec<usize> = (0..cs.len()).collect();
         order.sort_by(|&a, &b| cs[a].total_cmp(&cs[b]));
         let mut theta = path.zeros();
@@ -63,23 +68,16 @@ impl Engine for Smooth {
 }
 
 /// What all C on one training set share.
-struct Path {
-    /// The features in f32, where that pays.
-    single: Option<Array2<f32>>,
-    columns: Columns,
+struct Path<'a> {
+    columns: &'a Columns,
     outputs: usize,
 }
 
-impl Path {
-    fn new(problem: &Problem) -> Self {
-        let features = problem.features;
-        let single = (features.len() >= LARGE).then(|| features.mapv(|value| value as f32));
-        let covariance = match &single {
-            Some(rows) if !problem.orthogonal && rows.ncols() <= WIDEST => Some(Covariance::new(rows.view())),
-            _ => None,
-        };
-        let columns = Columns { moments: mean_squares(features), covariance };
-        Self { single, columns, outputs: outputs(problem.classes) }
+impl<'a> Path<'a> {
+    /// With what is known of the columns; where nothing is yet, it is found out and put into `own`.
+    fn new<'p: 'a>(problem: &Problem<'p>, own: &'a OnceLock<Columns>) -> Self {
+        let found = || own.get_or_init(|| Columns::new(&problem.features, problem.orthogonal));
+        Self { columns: problem.columns.unwrap_or_else(found), outputs: outputs(problem.classes) }
     }
 
     fn zeros(&self) -> Array2<f64> {
@@ -90,11 +88,12 @@ impl Path {
     fn solve(&self, problem: &Problem, c: f64, mut theta: Array2<f64>) -> Result<(Array2<f64>, Solution), Error> {
         let target = AIM * problem.head.tolerance;
         let mut iterations = 0;
-        if let Some(single) = &self.single {
-            let found = self.descend(&Objective::new(problem, single.view(), c), theta, target)?;
+        let (n, r) = problem.features.dim();
+        if n * r >= LARGE {
+            let found = self.descend(&Objective::<f32>::new(problem, c), theta, target)?;
             (theta, iterations) = (found.theta, found.iterations);
         }
-        let exact = Objective::new(problem, problem.features, c);
+        let exact = Objective::<f64>::new(problem, c);
         let check = |theta: &Array2<f64>| {
             let pass = exact.pass(theta);
             (exact.relative_error(&pass.gradient, theta), pass.value)
@@ -108,12 +107,9 @@ impl Path {
             (theta, relative, objective) = (found.theta, found.relative, found.value);
             iterations += found.iterations;
         }
-        if missed(relative) {
-            let (found, steps) = if problem.head.loss() == Loss::Logistic || self.columns.moments.len() > WIDEST {
-                newton::minimise(&exact, &self.columns, theta, target)?
-            } else {
-                exact_newton::minimise(problem, c, &theta, target)
-            };
+        if missed(relative)
+            && let Some((found, steps)) = self.newton(problem, &exact, c, &theta, target)?
+        {
             theta = found;
             (relative, objective) = check(&theta);
             iterations += steps;
@@ -132,20 +128,43 @@ impl Path {
         Ok((theta, Solution { weights, bias, objective, certificate, iterations: Some(iterations) }))
     }
 
+    /// Newton steps, where memory allows.
+    fn newton(
+        &self,
+        problem: &Problem,
+        objective: &Objective<f64>,
+        c: f64,
+        theta: &Array2<f64>,
+        target: f64,
+    ) -> Result<Option<(Array2<f64>, usize)>, Error> {
+        let (n, r) = problem.features.dim();
+        let bytes = |columns: usize| (n * columns * size_of::<f64>()) as u64;
+        // Rows with a column of ones, and the rows themselves if they are no matrix yet.
+        let equations = bytes(r + 1) + problem.features.dense_bytes();
+        if problem.head.loss() != Loss::Logistic && r <= WIDEST && equations <= problem.memory {
+            let features = problem.features.to_dense();
+            return Ok(Some(exact_newton::minimise(problem, features.view(), c, theta, target)));
+        }
+        if bytes(self.outputs) > problem.memory {
+            return Ok(None);
+        }
+        newton::minimise(objective, self.columns, theta.clone(), target).map(Some)
+    }
+
     fn descend<T: Scalar>(
         &self,
         objective: &Objective<T>,
         theta: Array2<f64>,
         target: f64,
     ) -> Result<lbfgs::Found, Error> {
-        let preconditioner = Preconditioner::new(objective, &objective.bends(&theta), &self.columns)?;
+        let preconditioner = Preconditioner::at(objective, &theta, self.columns)?;
         Ok(lbfgs::minimise(objective, &preconditioner, theta, target, ITERATIONS))
     }
 }
 
 /// ‖∇f‖ / ‖W‖ of the objective at some weights (outputs × r) and biases, whoever found them.
 pub(super) fn relative_error(problem: &Problem, c: f64, weights: &Array2<f64>, bias: &Array1<f64>) -> f64 {
-    let objective = Objective::new(problem, problem.features, c);
+    let objective = Objective::<f64>::new(problem, c);
     let r = weights.ncols();
     let mut theta = objective.zeros();
     theta.slice_mut(s![..r, ..]).assign(&weights.t());
@@ -155,7 +174,7 @@ pub(super) fn relative_error(problem: &Problem, c: f64, weights: &Array2<f64>, b
 
 /// ‖∇f‖ at θ = 0.
 pub(super) fn gradient_at_zero(problem: &Problem, c: f64) -> f64 {
-    let objective = Objective::new(problem, problem.features, c);
+    let objective = Objective::<f64>::new(problem, c);
     let gradient = objective.pass(&objective.zeros()).gradient;
     lbfgs::dot(&gradient, &gradient).sqrt()
 }
@@ -170,15 +189,6 @@ fn split(theta: &Array2<f64>, coupled: bool) -> (Array2<f64>, Array1<f64>) {
         bias -= bias.sum() / bias.len() as f64;
     }
     (weights, bias)
-}
-
-/// Mean square of each column.
-fn mean_squares(features: ArrayView2<f64>) -> Array1<f64> {
-    let mut sum = Array1::zeros(features.ncols());
-    for row in features.outer_iter() {
-        sum.zip_mut_with(&row, |sum: &mut f64, value| *sum += value * value);
-    }
-    sum / features.nrows() as f64
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@
 
 use ndarray::Array2;
 
+use super::columns::Columns;
 use super::lbfgs::dot;
 use super::objective::Objective;
-use super::preconditioner::{Columns, Preconditioner};
+use super::preconditioner::Preconditioner;
 use crate::Error;
 
 /// Newton steps at most.
@@ -98,18 +99,17 @@ fn direction(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::smooth::columns::of_matrix;
     use crate::engine::tests::{clusters, logistic_problem};
-    use ndarray::Axis;
 
     #[test]
     fn converges_from_nothing_over_eight_orders_of_c() {
         for classes in [2, 4] {
             let (x, labels) = clusters(80, 30, classes, 2);
-            let moments = x.mapv(|value| value * value).mean_axis(Axis(0)).unwrap();
-            let columns = Columns { moments, covariance: None };
+            let columns = of_matrix(&x);
             let problem = logistic_problem(x.view(), &labels, classes);
             for exponent in -4..5 {
-                let objective = Objective::new(&problem, x.view(), 10f64.powi(exponent));
+                let objective = Objective::<f64>::new(&problem, 10f64.powi(exponent));
                 let (theta, steps) = minimise(&objective, &columns, objective.zeros(), 1e-8).unwrap();
                 let relative = objective.relative_error(&objective.pass(&theta).gradient, &theta);
                 assert!(relative <= 1e-8, "C = 1e{exponent}: {relative} after {steps} products");

@@ -2,28 +2,34 @@
 //! and gradient, another kind of pass the product with the Hessian. The loss is logistic, squared hinge or squared error; its rows
 //! are in `row_loss`.
 //!
-//! Rows are f64, or f32 where that is precise enough and half the traffic; what is summed over many rows is summed in f64.
+//! Rows are f64, or f32 where that is precise enough and half the traffic; what is summed over many rows is summed in f64. A block
+//! of them stays in the processor's cache from its scores to its share of the gradient.
 
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, NdFloat, s};
+use std::marker::PhantomData;
+
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, NdFloat, s};
 use rayon::prelude::*;
 
 use super::row_loss;
-use crate::engine::Problem;
 use crate::engine::kernel::{Panels, Scalar};
-use crate::params::Loss;
+use crate::engine::rows::{Blocks, Buffer};
+use crate::engine::{Problem, Rows};
+use crate::features::BLOCK;
+use crate::params::{Bias, Loss};
 
-/// Rows handled at once: small enough that a block stays in the cache from its scores to its share of the gradient.
-const BLOCK: usize = 64;
 /// Rows of a part at least.
 const PART_ROWS: usize = 512;
 /// Parts at most, each with a gradient of its own.
 const MAX_PARTS: usize = 16;
 
-/// The objective on one matrix of rows.
+/// The objective, rows seen in one precision.
 pub(super) struct Objective<'a, T> {
-    rows: ArrayView2<'a, T>,
+    rows: Rows<'a>,
+    precision: PhantomData<T>,
     labels: &'a [usize],
     loss: Loss,
+    /// Whether there is a bias beside the weights: if not, its row of θ stays as it is and costs nothing.
+    free_bias: bool,
     /// C times the weight of each row.
     cost: Vec<f64>,
     /// What the cost of a row is multiplied by where it is on the negative and on the positive side of an output.
@@ -37,19 +43,21 @@ pub(super) struct Pass {
 }
 
 impl<'a, T: Scalar> Objective<'a, T> {
-    /// The objective of `problem`, whose features are `rows` in another precision.
-    pub(super) fn new<'p: 'a>(problem: &Problem<'p>, rows: ArrayView2<'a, T>, c: f64) -> Self {
+    /// The objective of `problem`.
+    pub(super) fn new(problem: &Problem<'a>, c: f64) -> Self {
         let (own, sides) = problem.objective().row_and_side_weights();
         let cost = own.into_iter().map(|weight| c * weight).collect();
-        Self { rows, labels: problem.labels, loss: problem.head.loss(), cost, sides }
+        let (rows, free_bias) = (problem.features, problem.head.bias == Bias::Free);
+        let (labels, loss) = (problem.labels, problem.head.loss());
+        Self { rows, precision: PhantomData, labels, loss, free_bias, cost, sides }
     }
 
     /// Parameters that are all 0.
     pub(super) fn zeros(&self) -> Array2<f64> {
-        Array2::zeros((self.rows.ncols() + 1, self.outputs()))
+        Array2::zeros((self.rows.width() + 1, self.outputs()))
     }
 
-    fn outputs(&self) -> usize {
+    pub(super) fn outputs(&self) -> usize {
         self.sides.len()
     }
 
@@ -70,7 +78,7 @@ impl<'a, T: Scalar> Objective<'a, T> {
         let (loss, gradient) = self.there_and_back(theta, |row, scores| {
             row_loss::to_slopes(self.loss, scores, self.labels[row], self.costs(row))
         });
-        let weights = theta.slice(s![..self.rows.ncols(), ..]);
+        let weights = theta.slice(s![..self.rows.width(), ..]);
         let penalty = 0.5 * weights.iter().map(|weight| weight * weight).sum::<f64>();
         Pass { value: loss + penalty, gradient }
     }
@@ -92,24 +100,47 @@ impl<'a, T: Scalar> Objective<'a, T> {
 
     /// n × outputs: what the Hessian at θ is made of; see [`row_loss::to_bends`].
     pub(super) fn bends(&self, theta: &Array2<f64>) -> Array2<T> {
-        let (weights, bias) = self.split(theta);
         let outputs = self.outputs();
-        let parts = self.parts(|part| {
-            let mut out = Vec::with_capacity(part.len() * outputs);
-            let mut row = Array1::zeros(outputs);
+        let parts = self.bend_parts(
+            theta,
+            |rows| Vec::with_capacity(rows * outputs),
+            |out, _, bends| {
+                out.extend(bends.iter().copied());
+            },
+        );
+        // Every part holds outputs for each of its rows, so the shape always fits.
+        Array2::from_shape_vec((self.rows.len(), outputs), parts.concat()).unwrap_or_default()
+    }
+
+    /// [`Self::total_bends`] at θ, without n × outputs numbers in memory.
+    pub(super) fn total_bends_at(&self, theta: &Array2<f64>) -> Array1<f64> {
+        let zeros = |_| Array1::zeros(self.outputs());
+        let parts = self.bend_parts(theta, zeros, |sum, row, bends| self.add_bends(sum, row, bends));
+        parts.into_iter().fold(zeros(0), |sum, part| sum + part)
+    }
+
+    /// Goes through the bends at θ row by row, each part adding to what `start` makes for its number of rows.
+    fn bend_parts<R: Send>(
+        &self,
+        theta: &Array2<f64>,
+        start: impl Fn(usize) -> R + Sync + Send,
+        add: impl Fn(&mut R, usize, ArrayView1<T>) + Sync + Send,
+    ) -> Vec<R> {
+        let (weights, bias) = self.split(theta);
+        self.parts(|part| {
+            let mut out = start(part.len());
+            let mut row = Array1::zeros(self.outputs());
             self.blocks(part, |start, block, scores| {
                 T::scores(block, &weights, scores);
                 for offset in 0..block.len() / weights.rows() {
                     scores.get(offset, row.as_slice_mut().unwrap_or_default());
                     row += &bias;
                     row_loss::to_bends(self.loss, &mut row.view_mut(), self.labels[start + offset]);
-                    out.extend(row.iter().copied());
+                    add(&mut out, start + offset, row.view());
                 }
             });
             out
-        });
-        // Every part holds outputs for each of its rows, so the shape always fits.
-        Array2::from_shape_vec((self.rows.nrows(), outputs), parts.concat()).unwrap_or_default()
+        })
     }
 
     /// Scores Z W + b, which `work` turns into something else, row by row, and the products of that with Z and a column of ones, to
@@ -119,7 +150,7 @@ impl<'a, T: Scalar> Objective<'a, T> {
         theta: &Array2<f64>,
         work: impl Fn(usize, &mut ArrayViewMut1<T>) -> f64 + Sync + Send,
     ) -> (f64, Array2<f64>) {
-        let (r, outputs) = (self.rows.ncols(), self.outputs());
+        let (r, outputs) = (self.rows.width(), self.outputs());
         let (weights, bias) = self.split(theta);
         let parts = self.parts(|part| {
             let mut total = 0.0;
@@ -149,7 +180,9 @@ impl<'a, T: Scalar> Objective<'a, T> {
                 gradient.get(column, &mut row);
                 out.iter_mut().zip(&row).for_each(|(sum, &value)| *sum += as_f64(value));
             }
-            out.row_mut(r).scaled_add(1.0, &slope);
+            if self.free_bias {
+                out.row_mut(r).scaled_add(1.0, &slope);
+            }
         }
         (sum, out)
     }
@@ -162,13 +195,16 @@ impl<'a, T: Scalar> Objective<'a, T> {
     /// How the loss bends along each output, summed over the rows: the diagonal of [`Self::total_bend`].
     pub(super) fn total_bends(&self, bends: &Array2<T>) -> Array1<f64> {
         let mut out = Array1::zeros(self.outputs());
-        for (row, values) in bends.outer_iter().enumerate() {
-            for ((sum, &bend), cost) in out.iter_mut().zip(&values).zip(self.costs(row)) {
-                let bend = as_f64(bend);
-                *sum += cost * if self.is_coupled() { bend * (1.0 - bend) } else { bend };
-            }
-        }
+        bends.outer_iter().enumerate().for_each(|(row, bends)| self.add_bends(&mut out, row, bends));
         out
+    }
+
+    /// Adds how the loss of one row bends along each output.
+    fn add_bends(&self, sum: &mut Array1<f64>, row: usize, bends: ArrayView1<T>) {
+        for ((sum, &bend), cost) in sum.iter_mut().zip(bends).zip(self.costs(row)) {
+            let bend = as_f64(bend);
+            *sum += cost * if self.is_coupled() { bend * (1.0 - bend) } else { bend };
+        }
     }
 
     /// Σ cost · (diag(p) − ppᵀ) over the rows, outputs × outputs, for a loss whose outputs are coupled.
@@ -187,7 +223,7 @@ impl<'a, T: Scalar> Objective<'a, T> {
     ///
     /// Where the features say nothing, W is 0 and stays so; then it's the error of the predicted class frequencies.
     pub(super) fn relative_error(&self, gradient: &Array2<f64>, theta: &Array2<f64>) -> f64 {
-        let r = self.rows.ncols();
+        let r = self.rows.width();
         let norm = |rows: ArrayView2<f64>| rows.iter().map(|value| value * value).sum::<f64>().sqrt();
         let size = norm(theta.slice(s![..r, ..]));
         if size == 0.0 && norm(gradient.slice(s![..r, ..])) == 0.0 {
@@ -198,7 +234,7 @@ impl<'a, T: Scalar> Objective<'a, T> {
 
     /// Weights and bias in the precision of the rows.
     fn split(&self, theta: &Array2<f64>) -> (Panels<T>, Array1<T>) {
-        let r = self.rows.ncols();
+        let r = self.rows.width();
         let theta = theta.mapv(|value| T::from(value).unwrap_or_else(T::nan));
         let mut weights = Panels::zeros(r, self.outputs());
         for (column, values) in theta.outer_iter().take(r).enumerate() {
@@ -209,7 +245,7 @@ impl<'a, T: Scalar> Objective<'a, T> {
 
     /// Runs `work` on parts of the rows that depend on their number alone, so that sums are the same on any number of threads.
     fn parts<R: Send>(&self, work: impl Fn(std::ops::Range<usize>) -> R + Sync + Send) -> Vec<R> {
-        let n = self.rows.nrows();
+        let n = self.rows.len();
         let count = (n / PART_ROWS).clamp(1, MAX_PARTS);
         let ranges = (0..count).map(|part| n * part / count..n * (part + 1) / count);
         ranges.collect::<Vec<_>>().into_par_iter().map(&work).collect()
@@ -218,12 +254,9 @@ impl<'a, T: Scalar> Objective<'a, T> {
     /// Hands out the blocks of a part, row-major, with a place for their scores.
     fn blocks(&self, part: std::ops::Range<usize>, mut work: impl FnMut(usize, &[T], &mut Panels<T>)) {
         let mut scores = Panels::zeros(BLOCK.min(part.len()), self.outputs());
+        let mut buffer = Buffer::default();
         for start in part.clone().step_by(BLOCK) {
-            let block = self.rows.slice(s![start..part.end.min(start + BLOCK), ..]);
-            match block.as_slice() {
-                Some(block) => work(start, block, &mut scores),
-                None => work(start, &block.iter().copied().collect::<Vec<_>>(), &mut scores),
-            }
+            work(start, self.rows.block(start..part.end.min(start + BLOCK), &mut buffer), &mut scores);
         }
     }
 }
@@ -261,7 +294,7 @@ mod tests {
             let weight: Vec<f64> = (0..70).map(|row| 0.5 + (row % 3) as f64).collect();
             let mut problem = Problem::new(x.view(), &labels, classes, head);
             problem.weights = Some(&weight);
-            let objective = Objective::new(&problem, x.view(), 3.0);
+            let objective = Objective::<f64>::new(&problem, 3.0);
             let theta = Array2::from_shape_fn((7, outputs(classes)), |(i, j)| (i as f64 - j as f64) / 7.0);
             let direction = Array2::from_shape_fn((7, outputs(classes)), |(i, j)| (1 + i * j) as f64 / 9.0);
             let h = 1e-5;
@@ -276,8 +309,7 @@ mod tests {
                 // The squared hinge bends all at once where a row reaches its margin.
                 assert!((a - b).abs() < 1e-4 * (1.0 + b.abs()), "{head:?} {a} {b}");
             }
-            let single = x.mapv(|value| value as f32);
-            let rough = Objective::new(&problem, single.view(), 3.0).pass(&theta);
+            let rough = Objective::<f32>::new(&problem, 3.0).pass(&theta);
             assert!((rough.value / here.value - 1.0).abs() < 1e-6);
             assert!((&rough.gradient - &here.gradient).iter().all(|difference| difference.abs() < 1e-3));
         }
@@ -292,7 +324,7 @@ mod tests {
             let scores = x.dot(&theta.slice(s![..5, ..])) + theta.row(5);
             let weights = theta.slice(s![..5, ..]).t().to_owned();
             let expected = problem.objective().value(scores.view(), &weights, 0.7);
-            let found = Objective::new(&problem, x.view(), 0.7).pass(&theta).value;
+            let found = Objective::<f64>::new(&problem, 0.7).pass(&theta).value;
             assert!((found / expected - 1.0).abs() < 1e-12, "{found} {expected}");
         }
     }

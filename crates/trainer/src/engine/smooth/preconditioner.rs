@@ -6,9 +6,10 @@
 //! Hessian would be B ⊗ diag(mean z̃²) + I, which the eigenvectors of B make diagonal. It is not, but close enough for L-BFGS and
 //! conjugate gradients to have little left to learn.
 
-use ndarray::{Array1, Array2, s};
+use ndarray::{Array2, s};
 
-use super::covariance::{Covariance, Factor};
+use super::columns::Columns;
+use super::covariance::Factor;
 use super::objective::Objective;
 use crate::Error;
 use crate::eigen::eigen;
@@ -18,14 +19,6 @@ use crate::engine::kernel::Scalar;
 const MANY_OUTPUTS: usize = 256;
 /// Curvature assumed for the bias at least, as a share of the total cost: rows that are all sure leave none.
 const FLAT: f64 = 1e-6;
-
-/// What is known of the columns of all training rows.
-pub(super) struct Columns {
-    /// Mean square of each.
-    pub(super) moments: Array1<f64>,
-    /// Where they are not orthogonal: how they depend on each other.
-    pub(super) covariance: Option<Covariance>,
-}
 
 /// See the module.
 pub(super) struct Preconditioner {
@@ -47,13 +40,41 @@ impl Preconditioner {
         bends: &Array2<T>,
         columns: &Columns,
     ) -> Result<Self, Error> {
-        let Columns { moments, covariance } = columns;
-        let (values, basis) = if objective.is_coupled() && covariance.is_none() && bends.ncols() <= MANY_OUTPUTS {
+        if Self::has_basis(objective, columns) {
             let (values, vectors) = eigen(&objective.total_bend(bends))?;
-            (values, Some(vectors))
+            Ok(Self::with(objective, columns, &values, Some(vectors)))
         } else {
-            (objective.total_bends(bends).to_vec(), None)
-        };
+            Ok(Self::with(objective, columns, &objective.total_bends(bends).to_vec(), None))
+        }
+    }
+
+    /// [`Self::new`] for the bends at θ.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub(super) fn at<T: Scalar>(
+        objective: &Objective<T>,
+        theta: &Array2<f64>,
+        columns: &Columns,
+    ) -> Result<Self, Error> {
+        if Self::has_basis(objective, columns) {
+            Self::new(objective, &objective.bends(theta), columns)
+        } else {
+            Ok(Self::with(objective, columns, &objective.total_bends_at(theta).to_vec(), None))
+        }
+    }
+
+    fn has_basis<T: Scalar>(objective: &Objective<T>, columns: &Columns) -> bool {
+        objective.is_coupled() && columns.covariance.is_none() && objective.outputs() <= MANY_OUTPUTS
+    }
+
+    fn with<T: Scalar>(
+        objective: &Objective<T>,
+        columns: &Columns,
+        values: &[f64],
+        basis: Option<Array2<f64>>,
+    ) -> Self {
+        let Columns { moments, covariance } = columns;
         let floor = FLAT * objective.total_cost();
         let curvature =
             Array2::from_shape_fn((moments.len() + 1, values.len()), |(row, output)| match moments.get(row) {
@@ -62,7 +83,7 @@ impl Preconditioner {
             });
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let factor = covariance.as_ref().and_then(|covariance| covariance.factor(mean));
-        Ok(Self { basis, curvature, factor })
+        Self { basis, curvature, factor }
     }
 
     /// The approximate inverse times `gradient`.
@@ -83,6 +104,7 @@ impl Preconditioner {
 mod tests {
     use super::*;
     use crate::engine::tests::{clusters, logistic_problem};
+    use ndarray::Array1;
 
     fn columns(moments: Array1<f64>) -> Columns {
         Columns { moments, covariance: None }
@@ -94,7 +116,7 @@ mod tests {
         let labels = [0, 1, 2, 0];
         let x = ndarray::array![[1.0, 2.0], [-1.0, 2.0], [1.0, -2.0], [-1.0, -2.0]];
         let problem = logistic_problem(x.view(), &labels, 3);
-        let objective = Objective::new(&problem, x.view(), 5.0);
+        let objective = Objective::<f64>::new(&problem, 5.0);
         let probabilities = objective.bends(&objective.zeros());
         let preconditioner =
             Preconditioner::new(&objective, &probabilities, &columns(ndarray::array![1.0, 4.0])).unwrap();
@@ -109,7 +131,7 @@ mod tests {
     fn sure_rows_leave_it_positive() {
         let (x, labels) = clusters(20, 4, 2, 1);
         let problem = logistic_problem(x.view(), &labels, 2);
-        let objective = Objective::new(&problem, x.view(), 1.0);
+        let objective = Objective::<f64>::new(&problem, 1.0);
         let sure = Array2::from_shape_fn((20, 1), |(row, _)| (row % 2) as f64);
         let preconditioner = Preconditioner::new(&objective, &sure, &columns(Array1::ones(4))).unwrap();
         assert!(preconditioner.apply(&Array2::ones((5, 1))).iter().all(|value| *value > 0.0 && value.is_finite()));

@@ -8,7 +8,7 @@
 //!
 //! A free bias ties the multipliers together, Σβ = 0, and no single one could move. So the constraint becomes a penalty ½ (Σβ)² with a
 //! multiplier, which is the bias, and is enforced by the method of multipliers (Nocedal and Wright 2006, section 17.3): the bias in
-//! use is b + Σβ, and whenever coordinate descent has come to rest, b becomes that.
+//! use is b + Σβ, and whenever coordinate descent has come to rest, b becomes that. A bias that is one of the weights ties nothing.
 
 use ndarray::{Array2, ArrayView2};
 use pulp::Simd;
@@ -65,8 +65,8 @@ pub(super) fn run(rows: ArrayView2<f32>, squares: &[f32], c: f64, target: f64, w
             break;
         }
         let beta = Array2::from_shape_fn((open.len(), n), |(at, row)| open[at].class.beta[row] as f32);
-        let weights = combinations(rows.view(), beta.view()).mapv(|weight| weight as f32);
-        let all = scores(rows.view(), weights.view());
+        let weights = combinations(&rows.view(), beta.view()).mapv(|weight| weight as f32);
+        let all = scores(&rows.view(), weights.view());
         random.shuffle(&mut order);
         open.par_iter_mut().zip(weights.outer_iter().into_par_iter()).zip(all.outer_iter().into_par_iter()).for_each(
             |((descent, weights), scores)| {
@@ -100,7 +100,7 @@ struct Descent<'r, 'a> {
     c: f64,
     /// Zᵀβ.
     weights: Vec<f32>,
-    /// Σβ.
+    /// Σβ; 0 where the bias is one of the weights, which take care of it.
     sum: f64,
     rest: f64,
     /// Rows to be looked at in this round, block after block.
@@ -154,7 +154,7 @@ impl<'r, 'a> Descent<'r, 'a> {
     /// Sees from the scores of all rows whether the gap is reached, and if not, whether the bias has to move.
     fn examine(&mut self, scores: &[f32], target: f64) {
         let one = self.class.one;
-        self.sum = self.class.beta.iter().sum();
+        self.sum = if one.free_bias { self.class.beta.iter().sum() } else { 0.0 };
         let bias = self.class.bias + self.sum;
         let (mut loss, mut sum, mut product) = (0.0, 0.0, 0.0);
         // Σ α and Σ α · slack on the negative and on the positive side.
@@ -180,7 +180,7 @@ impl<'r, 'a> Descent<'r, 'a> {
         if gap > SURE * target * primal && top - bottom < CLOSE {
             let residual: Vec<f64> =
                 scores.iter().zip(&one.sign).map(|(&score, sign)| sign - f64::from(score)).collect();
-            let bounds = Bounds { primal, dual, square: product };
+            let bounds = Bounds { primal, excess: primal - dual, square: product };
             gap += one.scaled(self.c, bounds, &residual, bias).1.primal - primal;
         }
         if gap <= SURE * target * primal {
@@ -245,10 +245,13 @@ impl<'r, 'a> Descent<'r, 'a> {
             let (sign, beta) = (one.sign[index], self.class.beta[index]);
             let (alpha, cost) = (sign * beta, self.c * one.weight[index]);
             // Bounds are reached to the bit, so that a row at its bound is seen to be there.
-            let next = (alpha - slope / (f64::from(square) + 1.0)).clamp(0.0, cost);
+            let penalty = if one.free_bias { 1.0 } else { f64::MIN_POSITIVE };
+            let next = (alpha - slope / (f64::from(square) + penalty)).clamp(0.0, cost);
             let change = sign * (next - alpha);
             self.class.beta[index] = sign * next;
-            self.sum += change;
+            if one.free_bias {
+                self.sum += change;
+            }
             add(simd, change as f32, row, &mut self.weights);
             self.class.steps += 1;
         }
@@ -314,8 +317,11 @@ impl pulp::WithSimd for Round<'_, '_, '_, '_> {
         }
     }
 }
-/// β with Σβ = 0: the side that has too much gives its share. Bounds still hold.
+/// β with Σβ = 0, where the bias is free: the side that has too much gives its share. Bounds still hold.
 fn balance(one: &OneAgainstRest, beta: &[f64]) -> Vec<f64> {
+    if !one.free_bias {
+        return beta.to_vec();
+    }
     let total = |side: f64| -> f64 {
         beta.iter().zip(&one.sign).filter(|(_, sign)| **sign == side).map(|(beta, _)| beta.abs()).sum()
     };

@@ -6,6 +6,7 @@
 //! residualᵢ = b at the optimum.
 
 use crate::engine::Problem;
+use crate::params::Bias;
 
 /// Violation, in units of the margin, from which on it is seen whether other sizes of the weights are better.
 pub(super) const CLOSE: f64 = 0.2;
@@ -13,18 +14,22 @@ pub(super) const CLOSE: f64 = 0.2;
 const SCALE_STEPS: usize = 30;
 
 /// Signs and weights of the rows of one binary problem.
+#[derive(Clone)]
 pub(super) struct OneAgainstRest {
     /// 1 or −1 for each row.
     pub(super) sign: Vec<f64>,
     /// How much each row counts: its largest |β| is this times C.
     pub(super) weight: Vec<f64>,
+    /// Whether there is a bias beside the weights. If it is one of them, Σβ = 0 is no constraint, and b is 0 here.
+    pub(super) free_bias: bool,
 }
 
 /// Objective values at one solution: the optimum lies between them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) primal: f64,
-    pub(super) dual: f64,
+    /// Primal less dual objective.
+    pub(super) excess: f64,
     /// ‖w‖².
     pub(super) square: f64,
 }
@@ -33,7 +38,12 @@ impl Bounds {
     /// (primal − dual) / primal.
     pub(super) fn gap(self) -> f64 {
         // Both are 0 only if nothing is lost without any weights, which two classes exclude.
-        ((self.primal - self.dual) / self.primal).max(0.0)
+        self.excess / self.primal
+    }
+
+    /// Bound on ‖w − w*‖ / ‖w‖: the primal objective is strongly convex in w, so it is above its minimum by ½‖w − w*‖² at least.
+    pub(super) fn weight_error(self) -> f64 {
+        (2.0 * self.excess / self.square).sqrt()
     }
 }
 
@@ -42,14 +52,17 @@ impl OneAgainstRest {
     pub(super) fn new(problem: &Problem, output: usize) -> Self {
         let sides = problem.objective().sides(output);
         let sign = sides.positive.iter().map(|&side| if side { 1.0 } else { -1.0 }).collect();
-        Self { sign, weight: sides.weight }
+        Self { sign, weight: sides.weight, free_bias: problem.head.bias == Bias::Free }
     }
 
-    /// The bias that loses least for the given residuals.
+    /// The bias that loses least for the given residuals, if it is free.
     ///
     /// The loss is piecewise linear in b with a break at each residual. From −∞ its slope is minus the weight of the positive rows,
     /// and each break adds the weight of its row, so the minimum is where the weights passed make up that of the positive rows.
     pub(super) fn best_bias(&self, residual: &[f64]) -> f64 {
+        if !self.free_bias {
+            return 0.0;
+        }
         let mut order: Vec<usize> = (0..residual.len()).collect();
         order.sort_unstable_by(|&a, &b| residual[a].total_cmp(&residual[b]).then(a.cmp(&b)));
         let positive: f64 = self.sign.iter().zip(&self.weight).map(|(sign, weight)| weight * (0.5 + 0.5 * sign)).sum();
@@ -71,17 +84,20 @@ impl OneAgainstRest {
         order.last().map_or(0.0, |&row| residual[row])
     }
 
-    /// Primal and dual objective. Both hold for any β within the constraints and the residuals that belong to it.
+    /// Primal objective and how far the dual one is below it. Both hold for any β within the constraints and the residuals that belong to it.
     #[inline(always)]
     pub(super) fn bounds(&self, c: f64, beta: &[f64], residual: &[f64], bias: f64) -> Bounds {
-        let (mut loss, mut sum, mut product) = (0.0, 0.0, 0.0);
+        let (mut loss, mut excess, mut square) = (0.0, 0.0, 0.0);
         for row in 0..beta.len() {
             let slack = self.sign[row] * (residual[row] - bias);
-            loss += self.weight[row] * if slack > 0.0 { slack } else { 0.0 };
-            sum += beta[row].abs();
-            product += beta[row] * (self.sign[row] - residual[row]);
+            let lost = self.weight[row] * if slack > 0.0 { slack } else { 0.0 };
+            loss += lost;
+            // Row by row, no term negative: with a small C both objectives are nearly all loss, and their difference, which says how
+            // far off the weights are, would drown in their rounding.
+            excess += (c * lost - self.sign[row] * beta[row] * slack).max(0.0);
+            square += beta[row] * (self.sign[row] - residual[row]);
         }
-        Bounds { primal: c * loss + 0.5 * product, dual: sum - 0.5 * product, square: product }
+        Bounds { primal: c * loss + 0.5 * square, excess, square }
     }
 
     /// The factor of weights and bias with which the primal objective is least, and the bounds there.
@@ -111,7 +127,12 @@ impl OneAgainstRest {
             |factor: f64| sum_of(&margin, &self.weight, |margin, weight| weight * (1.0 - factor * margin).max(0.0));
         // The end beyond the last hinge, and nothing if that is no better.
         let primal = c * loss(high) + 0.5 * high * high * square;
-        if primal < bounds.primal { (high, Bounds { primal, ..bounds }) } else { (1.0, bounds) }
+        if primal < bounds.primal {
+            let excess = (bounds.excess - (bounds.primal - primal)).max(0.0);
+            (high, Bounds { primal, excess, square: high * high * square })
+        } else {
+            (1.0, bounds)
+        }
     }
 }
 
@@ -144,7 +165,7 @@ mod tests {
         for rows in 2..30 {
             let sign: Vec<f64> = (0..rows).map(|row| if row % 3 == 0 { 1.0 } else { -1.0 }).collect();
             let weight: Vec<f64> = sign.iter().map(|&sign| if sign > 0.0 { 0.3 } else { 1.7 }).collect();
-            let one = OneAgainstRest { sign, weight };
+            let one = OneAgainstRest { sign, weight, free_bias: true };
             let residual: Vec<f64> = (0..rows).map(|_| uniform()).collect();
             let best = loss(&one, &residual, one.best_bias(&residual));
             for &other in residual.iter().chain(&[-3.0, 3.0]) {
@@ -155,16 +176,18 @@ mod tests {
 
     #[test]
     fn a_flat_stretch_gives_its_middle() {
-        let one = OneAgainstRest { sign: vec![1.0, -1.0], weight: vec![1.0, 1.0] };
+        let one = OneAgainstRest { sign: vec![1.0, -1.0], weight: vec![1.0, 1.0], free_bias: true };
         assert_eq!(one.best_bias(&[0.5, -0.25]), 0.125);
     }
 
     #[test]
     fn bounds_by_hand() {
         // Points at −1 and 1; w = 1 and b = 0 is the optimum for C ≥ ½, with β = ±½.
-        let one = OneAgainstRest { sign: vec![-1.0, 1.0], weight: vec![1.0, 1.0] };
+        let one = OneAgainstRest { sign: vec![-1.0, 1.0], weight: vec![1.0, 1.0], free_bias: true };
         let bounds = one.bounds(3.0, &[-0.5, 0.5], &[0.0, 0.0], 0.0);
-        assert_eq!((bounds.primal, bounds.dual), (0.5, 0.5));
-        assert_eq!(bounds.gap(), 0.0);
+        assert_eq!((bounds.primal, bounds.excess, bounds.square), (0.5, 0.0, 1.0));
+        // β = 0: w = 0, and with b = 0 each row loses 3.
+        let bounds = one.bounds(3.0, &[0.0, 0.0], &[-1.0, 1.0], 0.0);
+        assert_eq!((bounds.primal, bounds.excess, bounds.gap()), (6.0, 6.0, 1.0));
     }
 }

@@ -11,6 +11,7 @@ use ndarray::{Array1, ArrayView2, s};
 
 use super::dual::OneAgainstRest;
 use crate::engine::normal_equations::NormalEquations;
+use crate::params::Bias;
 
 /// Steps at most; most problems take 15 to 40.
 const MAX_STEPS: usize = 150;
@@ -52,8 +53,8 @@ struct Step {
 }
 
 impl InteriorPoint {
-    pub(super) fn new(features: ArrayView2<f64>) -> Self {
-        Self { equations: NormalEquations::new(features) }
+    pub(super) fn new(features: ArrayView2<f64>, bias: Bias) -> Self {
+        Self { equations: NormalEquations::new(features, bias) }
     }
 
     /// Multiply-adds that a fit takes, roughly.
@@ -79,7 +80,9 @@ impl InteriorPoint {
         let mut theta = Array1::zeros(r + 1);
         theta.slice_mut(s![..r]).assign(&self.weights(&sign, &alpha));
         let slope = self.slope(&sign, &theta);
-        theta[r] = -(&slope * &sign).mean().unwrap_or(0.0);
+        if one.free_bias {
+            theta[r] = -(&slope * &sign).mean().unwrap_or(0.0);
+        }
         let slope = self.slope(&sign, &theta);
         // p − v = slope makes the point feasible; both at least 1, the size of the margin.
         let lower = slope.mapv(|slope| slope.max(0.0) + 1.0);
@@ -99,7 +102,7 @@ impl InteriorPoint {
             if gap <= aim {
                 return (best, count);
             }
-            let Some(step) = self.step(&sign, &point, &theta, left) else { return (best, count) };
+            let Some(step) = self.step(one, &point, &theta, left) else { return (best, count) };
             let length = longest(&point, &step) * CAUTION;
             let length = length.min(1.0);
             if length < 1e-10 {
@@ -118,14 +121,15 @@ impl InteriorPoint {
     }
 
     /// Predictor and corrector from one factorisation; `None` if that fails.
-    fn step(&self, sign: &Array1<f64>, point: &Point, theta: &Array1<f64>, left: f64) -> Option<Step> {
+    fn step(&self, one: &OneAgainstRest, point: &Point, theta: &Array1<f64>, left: f64) -> Option<Step> {
+        let sign = &Array1::from(one.sign.clone());
         let Point { alpha, room, lower, upper } = point;
         let r = theta.len() - 1;
         let curvature = lower / alpha + upper / room;
         let factor = self.equations.factor(&curvature.recip())?;
         // What rounding has left of stationarity, and of Σ s α = 0.
         let stationarity = lower - upper - &self.slope(sign, theta);
-        let balance = (sign * alpha).sum();
+        let balance = if one.free_bias { (sign * alpha).sum() } else { 0.0 };
         let solve = |for_lower: &Array1<f64>, for_upper: &Array1<f64>| {
             // α Δp + p Δα = for_lower and likewise for v.
             let g = &stationarity + &(for_lower / alpha) - for_upper / room;
@@ -206,7 +210,7 @@ mod tests {
             let one = OneAgainstRest::new(&problem, 0);
             for exponent in -4..8 {
                 let c = 10f64.powi(exponent);
-                let (beta, steps) = InteriorPoint::new(x.view()).solve(&one, c, 1e-5);
+                let (beta, steps) = InteriorPoint::new(x.view(), Bias::Free).solve(&one, c, 1e-5);
                 let beta = Array1::from(beta);
                 let scores = x.dot(&x.t().dot(&beta));
                 let residual: Vec<f64> = one.sign.iter().zip(&scores).map(|(sign, score)| sign - score).collect();

@@ -1,6 +1,6 @@
-//! Hinge-loss SVMs, one class against the rest, with a free bias: exact, and fast for many C and classes on one training set.
+//! Hinge-loss SVMs, one class against the rest, with a free bias or one that is a weight like others: exact, and fast for many C and classes on one training set.
 //!
-//! With many more rows than columns, coordinate descent on the dual goes along the ascending C, class by class. Else one Gram matrix
+//! With many more rows than columns, and with a bias that is not free, coordinate descent on the dual goes along the ascending C, class by class. Else one Gram matrix
 //! serves every class and C: each class goes along the ascending C, starting from the solution before, by sequential
 //! minimal optimisation. That is fast while few rows lie on the margin, but takes ever more steps as C grows on data that no plane
 //! separates; so once a class has spent as much on it as the interior-point method costs, that one takes over for this and the larger
@@ -13,24 +13,33 @@ mod coordinate_descent;
 mod dual;
 mod gram;
 mod interior_point;
+mod polish;
 mod smo;
 
 use std::sync::OnceLock;
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, CowArray, Ix2};
 use rayon::prelude::*;
 
 use self::coordinate_descent::Class;
-use self::dual::OneAgainstRest;
+use self::dual::{Bounds, OneAgainstRest};
 pub(crate) use self::gram::Gram;
 use self::interior_point::InteriorPoint;
+use self::polish::Polish;
 use super::products::{combinations, scores};
 use super::{Certificate, Engine, Measure, Problem, Solution};
 use crate::Error;
 use crate::objective::outputs;
+use crate::params::Bias;
 
 /// What the methods aim at, as a share of the tolerance: weights are as far off as the square root of the gap.
 const AIM: f64 = 0.1;
+/// Multiply-adds that the last digits of a single fit's weights may take, all classes together: half a second or so.
+const POLISH: f64 = 5e9;
+/// Steps that this must be enough for; else they are not begun.
+const POLISH_STEPS: f64 = 30.0;
+/// What rounding leaves of a margin, about.
+const ROUNDING: f64 = 1e-15;
 /// Times that the methods go on from exact residuals, at most.
 const ROUNDS: usize = 4;
 /// Rows for each column from which on, and rows from which on at any width, coordinate descent takes the place of sequential minimal
@@ -39,14 +48,26 @@ const TALL: usize = 4;
 const MANY_ROWS: usize = 6000;
 
 /// Whether there are so many rows for the columns that coordinate descent beats inner products of all rows.
-pub(super) fn is_tall(rows: usize, columns: usize) -> bool {
+fn is_tall(rows: usize, columns: usize) -> bool {
     rows > MANY_ROWS.min(TALL * columns)
+}
+
+/// Whether coordinate descent takes the place of sequential minimal optimisation: for many rows, and without a constraint that ties
+/// multipliers together in pairs.
+pub(super) fn descends(bias: Bias, rows: usize, columns: usize) -> bool {
+    bias == Bias::Regularized || is_tall(rows, columns)
+}
+
+/// Bytes of what is made of n × r rows: their copy in f32 for coordinate descent, or their inner products.
+fn copies(bias: Bias, rows: usize, columns: usize) -> u64 {
+    (rows * if descends(bias, rows, columns) { columns } else { rows } * size_of::<f32>()) as u64
 }
 
 /// See the module.
 pub(super) struct HingeSvm;
 
 /// One class on its way along C.
+#[derive(Clone)]
 struct Walker {
     one: OneAgainstRest,
     beta: Vec<f64>,
@@ -56,21 +77,24 @@ struct Walker {
     bias: f64,
     /// What weights and bias are to be multiplied by.
     scale: f64,
-    /// The primal objective with that.
-    objective: f64,
     gap: f64,
+    /// Objectives with that.
+    bounds: Bounds,
     iterations: usize,
 }
 
 /// What all classes share.
 struct Shared<'a> {
     features: ArrayView2<'a, f64>,
+    bias: Bias,
     inner: Option<(&'a Gram, &'a [usize])>,
     /// For sequential minimal optimisation.
     gram: OnceLock<Gram>,
     /// The rows in f32 and their sums of squares, for coordinate descent.
     single: OnceLock<(Array2<f32>, Vec<f32>)>,
     interior: OnceLock<InteriorPoint>,
+    /// Whether memory allows that method.
+    may_be_interior: bool,
     /// Steps of sequential minimal optimisation that cost as much as the interior-point method.
     steps: usize,
     /// Relative duality gap that counts as converged.
@@ -83,15 +107,19 @@ impl Engine for HingeSvm {
     }
 
     fn fit(&self, problem: &Problem, c: f64) -> Result<Solution, Error> {
-        let mut solutions = self.fit_path(problem, &[c], &|| ())?;
-        solutions.pop().ok_or_else(|| self.failed(c))
+        let features = self.features(problem)?;
+        let shared = Shared::new(problem, features.view());
+        let mut walkers = Walker::all(problem);
+        shared
+            .solve(&mut walkers, c)
+            .and_then(|rough| shared.polish(&mut walkers, c, rough))
+            .ok_or_else(|| self.failed(c))
     }
 
     fn fit_path(&self, problem: &Problem, cs: &[f64], done: &(dyn Fn() + Sync)) -> Result<Vec<Solution>, Error> {
-        let shared = Shared::new(problem);
-        let outputs = outputs(problem.classes);
-        let mut walkers: Vec<Walker> =
-            (0..outputs).map(|output| Walker::new(OneAgainstRest::new(problem, output))).collect();
+        let features = self.features(problem)?;
+        let shared = Shared::new(problem, features.view());
+        let mut walkers = Walker::all(problem);
         let mut order: Vec<usize> = (0..cs.len()).collect();
         order.sort_by(|&a, &b| cs[a].total_cmp(&cs[b]));
         let mut solutions = vec![None; cs.len()];
@@ -105,6 +133,12 @@ impl Engine for HingeSvm {
 }
 
 impl HingeSvm {
+    /// All rows, if memory holds them and their copy in f32 or their inner products.
+    fn features<'a>(&self, problem: &Problem<'a>) -> Result<CowArray<'a, f64, Ix2>, Error> {
+        let (n, r) = problem.features.dim();
+        problem.dense(self.name(), copies(problem.head.bias, n, r))
+    }
+
     fn failed(&self, c: f64) -> Error {
         Error::Solver {
             engine: self.name(),
@@ -119,17 +153,13 @@ impl Walker {
     fn new(one: OneAgainstRest) -> Self {
         let (beta, residual) = (vec![0.0; one.sign.len()], one.sign.clone());
         let bias = one.best_bias(&residual);
-        Self {
-            one,
-            beta,
-            residual,
-            interior: false,
-            bias,
-            scale: 1.0,
-            objective: f64::INFINITY,
-            gap: f64::INFINITY,
-            iterations: 0,
-        }
+        let bounds = Bounds { primal: f64::INFINITY, excess: f64::INFINITY, square: 1.0 };
+        Self { one, beta, residual, interior: false, bias, scale: 1.0, bounds, gap: f64::INFINITY, iterations: 0 }
+    }
+
+    /// All classes of a problem.
+    fn all(problem: &Problem) -> Vec<Self> {
+        (0..outputs(problem.classes)).map(|output| Self::new(OneAgainstRest::new(problem, output))).collect()
     }
 
     /// Takes residuals, bias and gap from scores without bias that belong to β.
@@ -139,24 +169,29 @@ impl Walker {
         }
         self.bias = self.one.best_bias(&self.residual);
         let bounds = self.one.bounds(c, &self.beta, &self.residual, self.bias);
-        let (scale, bounds) = self.one.scaled(c, bounds, &self.residual, self.bias);
-        (self.scale, self.objective, self.gap) = (scale, bounds.primal, bounds.gap());
+        (self.scale, self.bounds) = self.one.scaled(c, bounds, &self.residual, self.bias);
+        self.gap = self.bounds.gap();
     }
 }
 
 impl<'a> Shared<'a> {
-    fn new(problem: &Problem<'a>) -> Self {
-        let (features, inner, tolerance) = (problem.features, problem.inner, problem.head.tolerance);
+    /// `features`: those of the problem, all in memory.
+    fn new<'p: 'a>(problem: &Problem<'p>, features: ArrayView2<'a, f64>) -> Self {
+        let (bias, inner) = (problem.head.bias, problem.inner);
+        let tolerance = problem.head.tolerance;
         let (n, r) = features.dim();
         // A row of a step costs about as much as ten multiply-adds of a matrix product.
         let steps = InteriorPoint::cost(n, r) / (10.0 * n as f64);
         let steps = 20 * n + steps as usize;
         let (gram, single, interior) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { features, inner, gram, single, interior, steps, tolerance }
+        let equations = (n * (r + 1) * size_of::<f64>()) as u64;
+        let needed = problem.features.dense_bytes() + copies(bias, n, r) + equations;
+        let may_be_interior = needed <= problem.memory;
+        Self { features, bias, inner, gram, single, interior, may_be_interior, steps, tolerance }
     }
 
-    fn is_tall(&self) -> bool {
-        is_tall(self.features.nrows(), self.features.ncols())
+    fn descends(&self) -> bool {
+        descends(self.bias, self.features.nrows(), self.features.ncols())
     }
 
     fn gram(&self) -> &Gram {
@@ -178,7 +213,7 @@ impl<'a> Shared<'a> {
             }
             let target = AIM * self.tolerance * 0.1f64.powi(round as i32);
             open.iter_mut().for_each(|(_, walker)| walker.interior |= round + 1 == ROUNDS);
-            if self.is_tall() {
+            if self.descends() {
                 self.descend(
                     open.iter_mut().map(|(_, walker)| &mut **walker).filter(|walker| !walker.interior),
                     c,
@@ -198,13 +233,46 @@ impl<'a> Shared<'a> {
                 weights.row_mut(*index).assign(&(&found * walker.scale));
             }
         }
+        self.solution(walkers, weights)
+    }
+
+    /// Brings weights that have the gap asked for to the error asked for, if that takes no more than [`POLISH`] multiply-adds, which for
+    /// large data it does.
+    fn polish(&self, walkers: &mut [Walker], c: f64, rough: Solution) -> Option<Solution> {
+        let work = POLISH / walkers.len() as f64;
+        if POLISH_STEPS * Polish::pass(self.features) > work {
+            return Some(rough);
+        }
+        let mut weights = rough.weights;
+        walkers.par_iter_mut().zip(weights.axis_iter_mut(Axis(0)).into_par_iter()).for_each(|(walker, mut weights)| {
+            if walker.bounds.weight_error() <= self.tolerance {
+                return;
+            }
+            let polish =
+                Polish { features: self.features.view(), one: &walker.one, c, tolerance: self.tolerance, work };
+            let (beta, steps) = polish.run(&walker.beta, walker.bias);
+            let (found, scores) = self.exact(&[&beta]);
+            let mut next = Walker { beta, iterations: walker.iterations + steps, ..walker.clone() };
+            next.certify(c, scores.row(0));
+            // With a tiny C rounding of the margins, which are all nearly 1, outweighs what is left to be won.
+            let noise = ROUNDING * next.beta.iter().map(|beta| beta.abs()).sum::<f64>();
+            if next.bounds.excess <= walker.bounds.excess + noise {
+                weights.assign(&(&found.row(0) * next.scale));
+                *walker = next;
+            }
+        });
+        self.solution(walkers, weights)
+    }
+
+    /// What has been found; `None` if anything is not finite.
+    fn solution(&self, walkers: &[Walker], weights: Array2<f64>) -> Option<Solution> {
         let gap = walkers.iter().map(|walker| walker.gap).fold(0.0, f64::max);
         let bias: Array1<f64> = walkers.iter().map(|walker| walker.scale * walker.bias).collect();
         let finite = gap.is_finite() && bias.iter().chain(&weights).all(|value| value.is_finite());
         finite.then(|| Solution {
             weights,
             bias,
-            objective: walkers.iter().map(|walker| walker.objective).sum(),
+            objective: walkers.iter().map(|walker| walker.bounds.primal).sum(),
             certificate: Certificate::new(Measure::RelativeDualityGap, gap, self.tolerance),
             iterations: Some(walkers.iter().map(|walker| walker.iterations).sum()),
         })
@@ -235,19 +303,19 @@ impl<'a> Shared<'a> {
     /// Brings one class to the gap `target`, as far as its residuals tell.
     fn advance(&self, walker: &mut Walker, c: f64, target: f64) {
         let Walker { one, beta, residual, interior, .. } = walker;
-        if !*interior && !self.is_tall() {
+        if !*interior && !self.descends() {
             let gram = self.gram();
             let (end, steps) = smo::run(gram, one, c, target, self.steps, beta, residual);
             walker.iterations += steps;
             *interior = end == smo::End::OutOfSteps;
         }
-        if *interior {
+        if *interior && self.may_be_interior {
             let bias = one.best_bias(residual);
             let bounds = one.bounds(c, beta, residual, bias);
             if one.scaled(c, bounds, residual, bias).1.gap() <= target {
                 return;
             }
-            let method = self.interior.get_or_init(|| InteriorPoint::new(self.features));
+            let method = self.interior.get_or_init(|| InteriorPoint::new(self.features, self.bias));
             let (found, steps) = method.solve(one, c, target);
             *beta = found;
             walker.iterations += steps;
@@ -258,8 +326,8 @@ impl<'a> Shared<'a> {
     fn exact(&self, beta: &[&[f64]]) -> (Array2<f64>, Array2<f64>) {
         let n = self.features.nrows();
         let beta = Array2::from_shape_fn((beta.len(), n), |(class, row)| beta[class][row]);
-        let weights = combinations(self.features, beta.view());
-        let scores = scores(self.features, weights.view());
+        let weights = combinations(&self.features, beta.view());
+        let scores = scores(&self.features, weights.view());
         (weights, scores)
     }
 }
