@@ -185,11 +185,13 @@ pub(in crate::engine) trait Precision: Sized + Copy + Send + Sync + 'static {
             Values::Dense { double, single } => {
                 let as_is = Self::as_is(double, single);
                 for (out, &row) in out.chunks_exact_mut(width).zip(listed) {
-                    match as_is {
-                        Some(matrix) => out.iter_mut().zip(matrix.row(row)).for_each(|(out, &value)| *out = value),
-                        None => {
-                            out.iter_mut().zip(double.row(row)).for_each(|(out, &value)| *out = Self::cast(value));
-                        }
+                    // Whole slices where there are any: element by element this would take as long as what is done with them.
+                    match as_is.map(|matrix| matrix.slice_move(s![row, ..])) {
+                        Some(values) => match values.to_slice() {
+                            Some(values) => out.copy_from_slice(values),
+                            None => out.iter_mut().zip(values).for_each(|(out, &value)| *out = value),
+                        },
+                        None => out.iter_mut().zip(double.row(row)).for_each(|(out, &value)| *out = Self::cast(value)),
                     }
                 }
             }
