@@ -9,7 +9,7 @@ mod table;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    classify, doctor, evaluate, export, extract, import, inspect, layers, models, predict, sweep, train, weights,
+    classify, curve, doctor, evaluate, export, extract, import, inspect, layers, models, predict, sweep, train, weights,
 };
 use std::{fmt, io::IsTerminal, process::ExitCode};
 
@@ -47,6 +47,7 @@ enum Command {
     Train(train::Args),
     Evaluate(evaluate::Args),
     Sweep(sweep::Args),
+    Curve(curve::Args),
     Predict(predict::Args),
     Export(export::Args),
     Classify(classify::Args),
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Curve(args) => curve::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Classify(args) => classify::run(&args),

@@ -10,6 +10,7 @@ mod hdf5_file;
 mod npz;
 
 mod calibration;
+mod curve;
 mod errors;
 mod export;
 mod heads;

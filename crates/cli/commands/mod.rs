@@ -1,6 +1,7 @@
 //! One file per subcommand: its arguments, the call, and how the result is shown.
 
 pub mod classify;
+pub mod curve;
 pub mod doctor;
 pub mod evaluate;
 pub mod export;

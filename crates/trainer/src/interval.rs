@@ -60,6 +60,27 @@ pub fn mean_of_proportions(counts: impl IntoIterator<Item = (usize, usize)>) -> 
     Estimate { value, low, high, interval: "mover-wilson".into() }
 }
 
+/// The mean accuracy of heads that were trained on different draws of images and scored on the same `n` test images, with an
+/// interval for other draws and other test images: the distances of the ends of Wilson's interval for the test images, and of
+/// Student's for the mean over the draws, add in squares (the method of variance estimates recovery of Zou and Donner 2008). Of a
+/// single training only the test images are uncertain.
+pub fn mean_of_trainings(accuracies: &[f64], n: usize) -> Estimate {
+    let count = accuracies.len() as f64;
+    let mean = accuracies.iter().sum::<f64>() / count;
+    let (_, low, high) = wilson_ends((mean * n as f64).round() as usize, n);
+    let spread = match accuracies.len() {
+        0 | 1 => 0.0,
+        _ => {
+            let variance = accuracies.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / (count - 1.0);
+            student_97_5(accuracies.len() - 1) * (variance / count).sqrt()
+        }
+    };
+    // Rounding to whole images may put an end of Wilson's interval beyond the mean.
+    let end = |distance: f64| distance.max(0.0).hypot(spread);
+    let (low, high) = ((mean - end(mean - low)).max(0.0), (mean + end(high - mean)).min(1.0));
+    Estimate { value: mean, low, high, interval: "mover-wilson-student".into() }
+}
+
 /// A mean with the interval of Student's t: `error` is its standard error over `folds` folds, `ends` what values there can be. Of
 /// a single fold the error is taken for known.
 pub(crate) fn student(mean: f64, error: f64, folds: usize, ends: (f64, f64)) -> Estimate {
@@ -109,6 +130,19 @@ mod tests {
         }
         let got = student(0.9, 0.1, 5, (0.0, 1.0));
         assert!((got.low - (0.9 - 0.27764)).abs() < 1e-12 && got.high == 1.0, "{got:?}");
+    }
+
+    #[test]
+    fn trainings_add_their_spread_to_that_of_the_test_images() {
+        let (one, wilson) = (mean_of_trainings(&[0.8], 50), wilson(40, 50));
+        assert!((one.low - wilson.low).abs() < 1e-15 && (one.high - wilson.high).abs() < 1e-15);
+        let same = mean_of_trainings(&[0.8, 0.8, 0.8], 50);
+        assert!((same.low - wilson.low).abs() < 1e-12, "draws that agree add nothing");
+        let two = mean_of_trainings(&[0.7, 0.9], 50);
+        // Student's interval of two draws: 12.7062 · √(0.02 / 2).
+        let low = (0.8 - (0.8 - wilson.low).hypot(12.7062 * 0.1)).max(0.0);
+        assert!((two.low - low).abs() < 1e-12 && two.value == 0.8, "{two:?}");
+        assert!(mean_of_trainings(&[1.0, 1.0], 20).low < 0.9, "twenty images prove little");
     }
 
     #[test]

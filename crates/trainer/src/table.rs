@@ -55,11 +55,13 @@ impl Table {
         self.view().ncols()
     }
 
-    /// Leaves out all rows but those of these numbers.
-    pub(crate) fn keep(&mut self, kept: &[usize]) {
+    /// The rows of these numbers: copied where they are in memory, else still in the file.
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
         match self {
-            Self::Memory(rows) => *rows = rows.select(Axis(0), kept),
-            Self::Stored(stored) => stored.rows = kept.iter().map(|&row| stored.rows[row]).collect(),
+            Self::Memory(all) => Self::Memory(all.select(Axis(0), rows)),
+            Self::Stored(all) => {
+                Self::Stored(StoredRows { rows: rows.iter().map(|&row| all.rows[row]).collect(), ..all.clone() })
+            }
         }
     }
 

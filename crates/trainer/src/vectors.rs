@@ -127,16 +127,28 @@ impl Vectors {
         self.labels.iter().for_each(|&label| left_out[label].1 += 1);
         let kept: Vec<usize> = (0..self.len()).filter(|&row| new_label[self.labels[row]].is_some()).collect();
         if kept.len() < self.len() {
-            self.features.keep(&kept);
-            self.groups = kept.iter().map(|&row| self.groups[row]).collect();
-            self.scored = kept.iter().map(|&row| self.scored[row]).collect();
-            self.rows = kept.iter().map(|&row| self.rows[row]).collect();
+            *self = self.select(&kept);
         }
-        self.labels = kept.iter().filter_map(|&row| new_label[self.labels[row]]).collect();
+        self.labels = self.labels.iter().filter_map(|&label| new_label[label]).collect();
         self.classes = classes.to_vec();
         let mut keeps = new_label.iter();
         left_out.retain(|_| keeps.next().is_some_and(Option::is_none));
         left_out
+    }
+
+    /// The rows of these indices, in this order, with all that belongs to them. Features in memory are copied.
+    ///
+    /// # Panics
+    /// If an index is beyond the last row.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        Self {
+            features: self.features.select(rows),
+            labels: rows.iter().map(|&row| self.labels[row]).collect(),
+            groups: rows.iter().map(|&row| self.groups[row]).collect(),
+            scored: rows.iter().map(|&row| self.scored[row]).collect(),
+            rows: rows.iter().map(|&row| self.rows[row]).collect(),
+            classes: self.classes.clone(),
+        }
     }
 
     /// Borrowed for training.

@@ -46,18 +46,40 @@ pub fn marker<B: DrawingBackend>(
     }
 }
 
-/// Lists the names of series under each other, from this pixel on.
+/// Lists the names of series under each other, from this pixel on; gives the height at which the list ends.
 pub fn draw<'n, B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
     (x, y): (i32, i32),
     names: impl IntoIterator<Item = &'n str>,
-) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+) -> Result<i32, DrawingAreaErrorKind<B::ErrorType>> {
     let style = TextStyle::from(("sans-serif", LETTER)).color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
+    let mut below = y;
     for (index, name) in names.into_iter().enumerate() {
         let y = y + LINE / 2 + LINE * index as i32;
+        below = y + LINE / 2;
         area.draw(&PathElement::new(vec![(x, y), (x + DASH, y)], colour(index).stroke_width(2)))?;
         marker(area, (x + DASH / 2, y), index)?;
         area.draw(&Text::new(name.to_string(), (x + DASH + 8, y), style.clone()))?;
+    }
+    Ok(below)
+}
+
+/// Says what whole, dotted and dashed lines mean, in this order, from this pixel on.
+pub fn line_kinds<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    (x, y): (i32, i32),
+    names: &[&str],
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    let style = TextStyle::from(("sans-serif", LETTER)).color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
+    for (index, name) in names.iter().enumerate() {
+        let y = y + LINE / 2 + LINE * index as i32;
+        // Length of a dash and of the gap behind it, and thickness.
+        let (dash, gap, width) = [(DASH, 0, 2), (2, 3, 1), (7, 4, 2)][index % 3];
+        for start in (0..DASH).step_by((dash + gap) as usize) {
+            let ends = vec![(x + start, y), (x + (start + dash).min(DASH), y)];
+            area.draw(&PathElement::new(ends, BLACK.stroke_width(width)))?;
+        }
+        area.draw(&Text::new((*name).to_string(), (x + DASH + 8, y), style.clone()))?;
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! Pictures, as SVG or PNG by the file's ending. Colours are Okabe and Ito's, which colour-blind readers can tell apart;
 //! every series also has its own marker, so that a print in black and white can be read.
 
+mod curves;
 mod legend;
 mod models;
 mod scores;
 
+pub use curves::{CurvePlot, CurvePoint, CurveSeries, draw_curves};
 pub use models::draw_models;
 pub use scores::{Point, ScorePlot, Series, draw_scores};
 

@@ -4,6 +4,7 @@ use super::{
     content::Content,
     html::{count, escape, name, percent, short},
     judged::{Basis, Confidence, Judged, Pick},
+    thumbnail::Thumbnail,
 };
 
 /// Both lists with what they were picked from.
@@ -80,28 +81,36 @@ fn list(images: &Judged, picks: &[Pick]) -> String {
     if !images.reachable {
         return paths(images, picks);
     }
-    let items: String = picks.iter().map(|pick| format!("<li>{}</li>", figure(images, pick))).collect();
-    format!(r#"<ul class="gallery">{items}</ul>"#)
+    tiles(picks.iter().map(|pick| figure(images, pick)))
 }
 
 fn figure(images: &Judged, pick: &Pick) -> String {
-    let picture = match &pick.thumbnail {
-        Ok(data) => format!(
-            r#"<img src="{data}" alt="{}">"#,
-            escape(&format!("{}, of class {}, predicted as {}", pick.path, pick.truth, pick.predicted))
-        ),
-        Err(why) => format!(r#"<p class="missing">cannot be shown: {}</p>"#, escape(why)),
-    };
+    let alt = format!("{}, of class {}, predicted as {}", pick.path, pick.truth, pick.predicted);
     let verdict = if pick.truth == pick.predicted {
         format!(r#"<span class="hit">✓ {}</span>"#, name(&pick.truth))
     } else {
         format!(r#"<span class="miss">✗ {}</span><span>is {}</span>"#, name(&pick.predicted), name(&pick.truth))
     };
+    let strength = strength(images.confidence, pick.confidence);
+    tile(&pick.thumbnail, &alt, &format!(r#"{verdict}<span class="note">{strength}</span>"#), &pick.path)
+}
+
+/// A picture, or why there is none, with what is to be said of it (HTML) and its path below.
+pub fn tile(thumbnail: &Thumbnail, alt: &str, caption: &str, path: &str) -> String {
+    let picture = match thumbnail {
+        Ok(data) => format!(r#"<img src="{data}" alt="{}">"#, escape(alt)),
+        Err(why) => format!(r#"<p class="missing">cannot be shown: {}</p>"#, escape(why)),
+    };
     format!(
-        r#"<figure><div class="frame">{picture}</div><figcaption>{verdict}<span class="note">{}</span><span class="path">{}</span></figcaption></figure>"#,
-        strength(images.confidence, pick.confidence),
-        name(&pick.path)
+        r#"<figure><div class="frame">{picture}</div><figcaption>{caption}<span class="path">{}</span></figcaption></figure>"#,
+        name(path)
     )
+}
+
+/// Tiles beside and below each other.
+pub fn tiles(tiles: impl IntoIterator<Item = String>) -> String {
+    let items: String = tiles.into_iter().map(|tile| format!("<li>{tile}</li>")).collect();
+    format!(r#"<ul class="gallery">{items}</ul>"#)
 }
 
 fn strength(confidence: Confidence, value: f64) -> String {

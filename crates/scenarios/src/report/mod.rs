@@ -1,4 +1,4 @@
-//! The report of a training: one HTML page that needs nothing but itself, and the same numbers as JSON.
+//! Reports: one HTML page that needs nothing but itself, and the same numbers as JSON.
 //!
 //! [`write`] gathers everything the page says into one value ([`content`]), which is written as `metrics.json` and turned
 //! into `index.html` ([`page`]), so that the two cannot differ. The page loads nothing: its style, its plots and its
@@ -10,9 +10,11 @@ mod command;
 mod confusion;
 mod content;
 mod curve;
+mod frame;
 mod gallery;
 mod html;
 mod judged;
+mod learning;
 mod nested;
 mod page;
 mod reliability;
@@ -22,6 +24,8 @@ mod training;
 
 #[cfg(test)]
 mod fixture;
+
+pub use learning::write_curves;
 
 use content::Content;
 use headstart_cache::{Provenance, Rows};

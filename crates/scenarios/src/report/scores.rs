@@ -2,17 +2,13 @@
 
 use super::{
     content::Content,
+    frame::card,
     html::{escape, name, percent, percent_or_dash},
 };
 use headstart_trainer::{Estimate, Metrics};
 
 /// The scores that matter most, to be read at a glance.
 pub fn headline(content: &Content) -> String {
-    let card = |title: &str, figure: &str, note: &str| {
-        format!(
-            r#"<div class="card"><p class="title">{title}</p><p class="figure">{figure}</p><p class="note">{note}</p></div>"#
-        )
-    };
     let accuracy = |title: &str, metrics: &Metrics| {
         let figure = format!("{} %", percent(metrics.accuracy.value));
         card(title, &figure, &format!("{} (95 %), n = {}", interval(&metrics.accuracy), metrics.n))

@@ -2,6 +2,7 @@
 
 use super::{
     content::Content,
+    frame,
     html::{chosen, escape, name, short},
 };
 use headstart_cache::{Preprocessing, Resize};
@@ -70,9 +71,7 @@ pub fn provenance(content: &Content) -> String {
     if imported {
         facts.retain(|(_, value)| value != "–");
     }
-    let rows: String =
-        facts.iter().map(|(fact, value)| format!(r#"<tr><th scope="row">{fact}</th><td>{value}</td></tr>"#)).collect();
-    format!(r#"<table class="facts"><tbody>{rows}</tbody></table>"#)
+    frame::facts(&facts)
 }
 
 fn head(content: &Content, loss: &str) -> String {
@@ -81,11 +80,13 @@ fn head(content: &Content, loss: &str) -> String {
     format!("{}{loss} by {}{tuned}{metric}", content.kind, escape(&content.outcome.training.engine))
 }
 
-fn views(views: u32) -> String {
+/// How many views each image has.
+pub fn views(views: u32) -> String {
     if views == 1 { "one view".into() } else { format!("{views} views") }
 }
 
-fn preprocessing(input: &Preprocessing) -> String {
+/// What is done to images before the network sees them.
+pub fn preprocessing(input: &Preprocessing) -> String {
     let Preprocessing { size, shorter_side, channels, mean, std, .. } = input;
     let geometry = match input.resize {
         Resize::Crop => format!("shorter side to {shorter_side}, centre {size} × {size}"),
@@ -113,9 +114,5 @@ fn chosen_by(content: &Content) -> String {
 
 /// The command, ready to be copied.
 pub fn command(content: &Content) -> String {
-    let folder = content
-        .working_folder
-        .as_ref()
-        .map_or_else(String::new, |folder| format!(r#"<p class="note">Run in <code>{}</code>.</p>"#, escape(folder)));
-    format!(r#"<pre tabindex="0"><code>{}</code></pre>{folder}"#, escape(&content.command))
+    frame::command(&content.command, content.working_folder.as_deref())
 }

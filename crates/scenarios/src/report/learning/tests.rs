@@ -1,0 +1,36 @@
+use super::*;
+use crate::{
+    curve::{curves, fixture::*},
+    report::fixture::assert_well_formed,
+};
+
+#[test]
+fn the_page_is_sound_and_says_what_the_json_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Made { per_class: 40, ..Made::default() }.write(folder.path(), "x.h5");
+    let mut options = options(&[&path]);
+    options.layers.clear();
+    let found = curves(&options, &|_, _, _| {}).unwrap();
+    let command = ["headstart", "curve", "it's <x>.h5"].map(OsString::from);
+    let file = write_curves(&found, &command, &folder.path().join("r")).unwrap();
+    let page = std::fs::read_to_string(file).unwrap();
+    assert_well_formed(&page);
+    assert!(!page.contains("<script") && !page.contains("<i>") && !page.contains("<b>"), "names stay text");
+    assert!(page.contains("&lt;i&gt;/") && page.contains("&lt;script&gt;"));
+    let json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.path().join("r/metrics.json")).unwrap()).unwrap();
+    for line in json["lines"].as_array().unwrap() {
+        for point in line["points"].as_array().unwrap() {
+            let test = &point["test"];
+            let [low, high] = ["low", "high"].map(|end| test[end].as_f64().unwrap());
+            assert!(page.contains(&format!("<td>{}</td>", interval(low, high))), "{point}");
+        }
+        assert!(page.contains(&escape(line["outlook"]["why"].as_str().unwrap())));
+    }
+    assert_eq!(json["test"].as_array().unwrap().len(), found.test_images);
+    let shares = json["test"][0]["wrong"].as_array().unwrap();
+    assert_eq!((shares.len(), shares[0].as_array().unwrap().len()), (2, 4));
+    assert_eq!(page.matches("<svg viewBox").count(), 3, "all together, and each of two");
+    assert!(page.contains(&escape(json["command"].as_str().unwrap())));
+    assert!(!page.contains("http://") && !page.contains("https://"));
+}
