@@ -97,10 +97,12 @@ impl Drawing for Placed<'_> {
     }
 }
 
-/// The numbers of images that have a tick: all that are measured, but none too near to the one before.
+/// The numbers of images that have a tick: all that are measured and the last foretold, but none too near to the next larger.
 fn ticks(plot: &CurvePlot, span: f64) -> Vec<f64> {
     let points = plot.series.iter().flat_map(|series| &series.points);
-    let mut images: Vec<f64> = points.map(|point| point.images).collect();
+    let foretold = plot.series.iter().filter_map(|series| series.forecast.last());
+    let mut images: Vec<f64> =
+        points.map(|point| point.images).chain(foretold.map(|(images, _)| images.round())).collect();
     images.sort_by(f64::total_cmp);
     let mut ticks: Vec<f64> = Vec::new();
     for count in images.into_iter().rev() {
@@ -223,7 +225,7 @@ mod tests {
             assert!(text.contains(word), "{word} is missing");
         }
         let ticks = ticks(&plot(), 8.0);
-        assert_eq!(ticks, [417.0, 90.0, 30.0, 15.0], "300 is too near to 417");
+        assert_eq!(ticks, [834.0, 417.0, 90.0, 30.0, 15.0], "300 is too near to 417");
     }
 
     #[test]
