@@ -6,23 +6,26 @@
 
 mod axes;
 mod calibration;
-mod command;
+pub(crate) mod command;
 mod confusion;
 mod content;
 mod curve;
-mod document;
+pub(crate) mod document;
 mod gallery;
-mod html;
+pub(crate) mod html;
 mod judged;
 mod nested;
 mod page;
 mod reliability;
+pub(crate) mod score_rows;
 mod scores;
 mod thumbnail;
 mod training;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+pub(crate) use fixture::assert_well_formed;
 
 use content::Content;
 use headstart_cache::{Provenance, Rows};
