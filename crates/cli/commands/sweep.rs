@@ -124,7 +124,7 @@ fn joined(typed: &str) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-fn print(result: &Sweep, several: bool) {
+pub(super) fn print(result: &Sweep, several: bool) {
     for note in &result.notes {
         eprintln!("warning: {note}");
     }
@@ -165,7 +165,7 @@ fn print(result: &Sweep, several: bool) {
             cells.extend([
                 match against {
                     _ if index == result.best => "best".into(),
-                    Some(found) => format!("{:+.1}", 100.0 * found.difference),
+                    Some(found) => signed(metric, found.difference),
                     None => "–".into(),
                 },
                 against.map_or_else(String::new, |found| p_value(found.p)),
@@ -223,6 +223,15 @@ fn print(result: &Sweep, several: bool) {
             cheapest.name(),
             cheapest.head
         );
+    }
+}
+
+/// A difference with its sign, unless it rounds to nothing.
+fn signed(metric: Metric, difference: f64) -> String {
+    let digits = metric.digits(difference.abs());
+    match digits.bytes().all(|byte| matches!(byte, b'0' | b'.')) {
+        true => digits,
+        false => format!("{}{digits}", if difference > 0.0 { '+' } else { '-' }),
     }
 }
 

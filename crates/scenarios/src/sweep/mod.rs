@@ -263,6 +263,12 @@ impl Sweep {
         }
         best
     }
+
+    /// The row with the best cross-validated score of this kind of head; of equals the first.
+    pub fn best_with(&self, head: HeadKind) -> Option<&SweepRow> {
+        let of_kind = self.rows.iter().filter(|row| row.head == head);
+        of_kind.reduce(|known, row| if row.merit() > known.merit() { row } else { known })
+    }
 }
 
 impl SweepRow {
