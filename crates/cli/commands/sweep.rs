@@ -3,7 +3,7 @@ use headstart_extractor::graph::Pool;
 use headstart_scenarios::{
     plot::draw_scores,
     report,
-    sweep::{Sweep, SweepOptions, cache_names, sweep},
+    sweep::{Sweep, SweepOptions, cache_names, p_value, sweep},
 };
 use headstart_trainer::{HeadKind, HeadParams, Metric, Search, Tuned};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -165,7 +165,7 @@ pub(super) fn print(result: &Sweep, several: bool) {
             cells.extend([
                 match against {
                     _ if index == result.best => "best".into(),
-                    Some(found) => signed(metric, found.difference),
+                    Some(found) => metric.signed_digits(found.difference),
                     None => "–".into(),
                 },
                 against.map_or_else(String::new, |found| p_value(found.p)),
@@ -224,19 +224,6 @@ pub(super) fn print(result: &Sweep, several: bool) {
             cheapest.head
         );
     }
-}
-
-/// A difference with its sign, unless it rounds to nothing.
-fn signed(metric: Metric, difference: f64) -> String {
-    let digits = metric.digits(difference.abs());
-    match digits.bytes().all(|byte| matches!(byte, b'0' | b'.')) {
-        true => digits,
-        false => format!("{}{digits}", if difference > 0.0 { '+' } else { '-' }),
-    }
-}
-
-fn p_value(p: f64) -> String {
-    if p < 0.001 { "<0.001".into() } else { format!("{p:.3}") }
 }
 
 /// The heading of a column: on which rows, what, in which unit.

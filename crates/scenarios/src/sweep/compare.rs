@@ -19,6 +19,11 @@ pub struct Comparison {
     pub test_p: Option<f64>,
 }
 
+/// A p-value as people read it.
+pub fn p_value(p: f64) -> String {
+    if p < 0.001 { "<0.001".into() } else { format!("{p:.3}") }
+}
+
 /// A row with what its comparison needs.
 pub(super) struct Scored {
     pub(super) row: SweepRow,

@@ -7,7 +7,7 @@ mod page;
 #[cfg(test)]
 mod tests;
 
-pub use compare::Comparison;
+pub use compare::{Comparison, p_value};
 pub use depth::cache_names;
 
 use candidate::Candidate;
