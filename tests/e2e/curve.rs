@@ -57,7 +57,7 @@ fn a_table_a_plot_and_a_report_from_one_command() {
     let page = String::from_utf8(dir.read("r/index.html")).unwrap();
     says(
         &page,
-        &["Learning curves of imported", "Would more images help?", "Do test images stay wrong?", "Cortes et al. 1993"],
+        &["Learning curves", "imported", "Would more images help?", "Do test images stay wrong?", "Cortes et al. 1993"],
     );
     assert!(!page.contains("<b>ant") && page.contains("headstart curve x.h5 --heads logistic,svm"));
     let metrics: Value = serde_json::from_slice(&dir.read("r/metrics.json")).unwrap();

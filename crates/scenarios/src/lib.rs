@@ -1,8 +1,10 @@
-//! What is asked of features and heads together: layer sweeps, learning curves, predictions from images and caches, files of these, plots, reports.
+//! What is asked of features and heads together: heads from caches, layer sweeps, learning curves, predictions from images and caches, files of these, plots, reports.
 
 pub mod curve;
 pub mod plot;
 pub mod predict;
 pub mod prediction_file;
 pub mod report;
+pub mod scenario;
 pub mod sweep;
+pub mod train;

@@ -4,6 +4,7 @@ use super::power_law::{EXPONENTS, Measured, PowerLaw};
 use headstart_trainer::SplitMix64;
 use rayon::prelude::*;
 use serde::Serialize;
+use statrs::distribution::{ChiSquared, ContinuousCDF};
 
 /// What the errors of a curve are made of: of each size and draw, which test images were wrong.
 #[derive(Debug, Clone, Copy)]
@@ -77,14 +78,16 @@ pub struct Check {
 
 /// A gain in accuracy that is worth having: half a percentage point.
 pub const WORTH: f64 = 0.005;
-/// Sizes that leave something over when three unknowns are fitted.
-pub const SIZES: usize = 4;
+/// Unknowns of the law.
+const UNKNOWNS: usize = 3;
+/// Sizes that leave something over when these are fitted.
+pub const SIZES: usize = UNKNOWNS + 1;
 /// Draws below which their spread is not known.
 const DRAWS: usize = 3;
 /// Resampled data sets.
 const REPLICATES: usize = 1000;
-/// The 99 % points of χ² of 1 to 8 degrees of freedom.
-const CHI2_99: [f64; 8] = [6.635, 9.210, 11.345, 13.277, 15.086, 16.812, 18.475, 20.090];
+/// How improbable a χ² has to be before the points are taken for no power law.
+const MISFIT: f64 = 0.01;
 
 impl Outlook {
     /// Fits the law to the mean errors and resamples draws and test images (each with replacement, both at once: Owen, The
@@ -129,7 +132,8 @@ impl Outlook {
             predicted: PowerLaw::fit(&points[..sizes - 1]).0.at(now),
             measured: points[sizes - 1].error,
         });
-        let misfit = CHI2_99.get(sizes - SIZES).is_some_and(|limit| chi2 > *limit);
+        let freedom = (sizes - UNKNOWNS) as f64;
+        let misfit = ChiSquared::new(freedom).is_ok_and(|expected| expected.sf(chi2) < MISFIT);
         let (verdict, why) = judge(gain, misfit, chi2, sizes);
         Self {
             verdict,
@@ -153,7 +157,7 @@ fn judge(gain: Uncertain, misfit: bool, chi2: f64, sizes: usize) -> (Verdict, St
     if misfit {
         let why = format!(
             "the points are no power law: χ² is {chi2:.1} with {} degrees of freedom, more than noise explains",
-            sizes - 3
+            sizes - UNKNOWNS
         );
         return (Verdict::CannotBeTold, why);
     }

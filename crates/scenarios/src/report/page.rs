@@ -4,7 +4,7 @@ use super::{
     confusion,
     content::Content,
     curve,
-    frame::{self, Page, section},
+    document::{Document, section},
     gallery,
     html::{escape, name},
     nested, scores, training,
@@ -38,27 +38,20 @@ pub fn page(content: &Content) -> String {
     let nested =
         content.outcome.nested.as_ref().map(|nested| section("Nested cross-validation", &nested::section(nested)));
     let join = |part: &[(&str, String)]| part.iter().map(|(title, body)| section(title, body)).collect::<String>();
-    frame::page(Page {
-        title: format!("{title} · {backbone}"),
-        heading: name(&title),
-        header: format!(
-            r#"<p class="lead">{} · {} classes · {} training images{}</p>
-{}"#,
-            name(backbone),
-            content.classes.len(),
-            content.outcome.training.n,
-            super::html::chosen(content.tuned).map_or_else(String::new, |chosen| format!(" · {chosen}")),
-            scores::headline(content),
-        ),
-        main: format!(
-            r#"{}<div class="pair">
-{plots}</div>
-{}{calibrated}{}"#,
-            join(scores),
-            nested.unwrap_or_default(),
-            join(rest),
-        ),
-    })
+    let lead = format!(
+        "{} · {} classes · {} training images{}",
+        name(backbone),
+        content.classes.len(),
+        content.outcome.training.n,
+        super::html::chosen(content.tuned).map_or_else(String::new, |chosen| format!(" · {chosen}")),
+    );
+    let main = format!(
+        "{}<div class=\"pair\">\n{plots}</div>\n{}{calibrated}{}",
+        join(scores),
+        nested.unwrap_or_default(),
+        join(rest)
+    );
+    Document { title: &title, about: backbone, lead: &lead, headline: &scores::headline(content), main: &main }.html()
 }
 
 /// Of which rows the plot is, unless these are the test rows.

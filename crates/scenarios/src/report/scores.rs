@@ -1,8 +1,8 @@
 //! The scores: in large figures, side by side, and by class.
 
 use super::{
+    blocks::card,
     content::Content,
-    frame::card,
     html::{escape, name, percent, percent_or_dash},
 };
 use headstart_trainer::{Estimate, Metrics};

@@ -1,8 +1,8 @@
 //! How the head was made: where the seconds went, and where everything comes from.
 
 use super::{
+    blocks,
     content::Content,
-    frame,
     html::{chosen, escape, name, short},
 };
 use headstart_cache::{Preprocessing, Resize};
@@ -71,7 +71,7 @@ pub fn provenance(content: &Content) -> String {
     if imported {
         facts.retain(|(_, value)| value != "–");
     }
-    frame::facts(&facts)
+    blocks::facts(&facts)
 }
 
 fn head(content: &Content, loss: &str) -> String {
@@ -114,5 +114,5 @@ fn chosen_by(content: &Content) -> String {
 
 /// The command, ready to be copied.
 pub fn command(content: &Content) -> String {
-    frame::command(&content.command, content.working_folder.as_deref())
+    blocks::command(&content.command, content.working_folder.as_deref())
 }

@@ -5,10 +5,11 @@ mod stubborn;
 
 use super::{
     ReportError,
+    blocks::{self, card, table},
     command::quoted,
-    frame::{self, Page, card, section, table},
+    document::{Document, section},
     html::{capital, count, escape, name, percent, short},
-    make_folder, save, training,
+    training, write_page,
 };
 use crate::curve::{Curves, Line, Point, TestRows, Uncertain, Verdict, WORTH};
 use headstart_trainer::Tuned;
@@ -39,7 +40,6 @@ struct Content<'a> {
 /// # Errors
 /// When the folder or a file cannot be written. Images that cannot be read are no error: the page says so.
 pub fn write_curves(curves: &Curves, command: &[OsString], folder: &Path) -> Result<PathBuf, ReportError> {
-    make_folder(folder)?;
     let content = Content {
         tool_version: env!("CARGO_PKG_VERSION"),
         command: quoted(command),
@@ -47,17 +47,13 @@ pub fn write_curves(curves: &Curves, command: &[OsString], folder: &Path) -> Res
         curves,
         test: stubborn::of_all(curves),
     };
-    let json = serde_json::to_string_pretty(&content)
-        .map_err(|error| ReportError::Write { path: folder.join("metrics.json"), source: error.into() })?;
-    save(folder.join("metrics.json"), &(json + "\n"))?;
-    save(folder.join("index.html"), &page(&content))
+    write_page(folder, &content, &page(&content))
 }
 
 fn page(content: &Content) -> String {
     let curves = content.curves;
     let mut backbones: Vec<&str> = curves.lines.iter().map(|line| &line.backbone[..]).collect();
     backbones.dedup();
-    let heading = format!("Learning curves of {}", backbones.join(", "));
     let warnings = warnings(curves);
     let sections = [
         ("Accuracy against training images", format!("{}{warnings}", picture::all(curves))),
@@ -66,25 +62,22 @@ fn page(content: &Content) -> String {
         ("All numbers", numbers(curves)),
         ("Do test images stay wrong?", stubborn::section(curves)),
         ("How it was measured", facts(curves)),
-        ("The command", frame::command(&content.command, content.working_folder.as_deref())),
+        ("The command", blocks::command(&content.command, content.working_folder.as_deref())),
     ];
-    frame::page(Page {
-        title: heading.clone(),
-        heading: name(&heading),
-        header: format!(
-            r#"<p class="lead">{} · {} classes · {} training images · {}, {}</p>{}"#,
-            count(curves.lines.len(), "curve", "curves"),
-            curves.classes.len(),
-            curves.images,
-            count(curves.test_images, "test image", "test images"),
-            match &curves.test_rows {
-                TestRows::Split(split) => format!("split {}", escape(split)),
-                TestRows::HeldOut(_) => "held out".into(),
-            },
-            headline(curves)
-        ),
-        main: sections.iter().map(|(title, body)| section(title, body)).collect(),
-    })
+    let lead = format!(
+        "{} · {} classes · {} training images · {}, {}",
+        count(curves.lines.len(), "curve", "curves"),
+        curves.classes.len(),
+        curves.images,
+        count(curves.test_images, "test image", "test images"),
+        match &curves.test_rows {
+            TestRows::Split(split) => format!("split {}", escape(split)),
+            TestRows::HeldOut(_) => "held out".into(),
+        }
+    );
+    let main: String = sections.iter().map(|(title, body)| section(title, body)).collect();
+    let about = backbones.join(", ");
+    Document { title: "Learning curves", about: &about, lead: &lead, headline: &headline(curves), main: &main }.html()
 }
 
 /// The curve that is best with all images; of equals the first.
@@ -291,7 +284,7 @@ fn facts(curves: &Curves) -> String {
             ),
         ));
     }
-    frame::facts(&rows)
+    blocks::facts(&rows)
 }
 
 #[cfg(test)]

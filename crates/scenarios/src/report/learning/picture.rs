@@ -4,6 +4,7 @@ use super::{
     super::{
         axes::{Axes, shares},
         html::{escape, name, percent},
+        score_rows::{COLOURS, MARKERS, marker},
     },
     interval,
 };
@@ -11,6 +12,11 @@ use crate::curve::{Curves, Line, Point};
 
 /// How many curves one picture shows so that they can be told apart, in print too.
 const TOGETHER: usize = 8;
+
+/// Colour and dashes of a curve.
+fn class(index: usize) -> String {
+    format!("c{} d{}", index % COLOURS, index % MARKERS)
+}
 
 /// The range of images, as logarithms, with a tick for each size that is not too near to the next larger one.
 fn images(curves: &Curves, double: bool) -> ((f64, f64), Vec<(f64, String)>) {
@@ -50,7 +56,7 @@ pub fn all(curves: &Curves) -> String {
                 .map(|point| {
                     let across = axes.across((point.images as f64).log2() + shift);
                     let (from, to) = (axes.down(point.test.low), axes.down(point.test.high));
-                    format!(r#"<path class="whisker" d="M{across:.1},{from:.1}V{to:.1}"/>"#)
+                    format!(r#"<path class="whisker thin" d="M{across:.1},{from:.1}V{to:.1}"/>"#)
                 })
                 .collect();
             let points: Vec<String> = line.points.iter().map(|point| at(point, point.test.value)).collect();
@@ -63,7 +69,8 @@ pub fn all(curves: &Curves) -> String {
                 })
                 .collect();
             format!(
-                r#"<g class="series s{index}">{whiskers}<polyline class="curve" points="{}"/>{markers}</g>"#,
+                r#"<g class="{}">{whiskers}<polyline class="curve" points="{}"/>{markers}</g>"#,
+                class(index),
                 points.join(" ")
             )
         })
@@ -77,7 +84,8 @@ pub fn all(curves: &Curves) -> String {
     );
     let swatch = |index: usize| {
         format!(
-            r#"<svg class="swatch" viewBox="0 0 36 14" aria-hidden="true"><g class="series s{index}"><path class="curve" d="M1,7H35"/>{}</g></svg>"#,
+            r#"<svg class="swatch" viewBox="0 0 36 14" aria-hidden="true"><g class="{}"><path class="curve" d="M1,7H35"/>{}</g></svg>"#,
+            class(index),
             marker(index, 18.0, 7.0)
         )
     };
@@ -90,16 +98,6 @@ pub fn all(curves: &Curves) -> String {
     format!(
         r#"<figure class="plot broad">{picture}<ul class="legend">{legend}</ul><figcaption>Mean over the draws with 95 % intervals.{more}</figcaption></figure>"#
     )
-}
-
-/// The mark of a curve, by which it can be told in black and white.
-fn marker(index: usize, x: f64, y: f64) -> String {
-    match index % 4 {
-        0 => format!(r#"<circle cx="{x:.1}" cy="{y:.1}" r="3.6"/>"#),
-        1 => format!(r#"<path d="M{x:.1},{:.1}l4.2,7.4h-8.4z"/>"#, y - 4.4),
-        2 => format!(r#"<path d="M{:.1},{:.1}h7v7h-7z"/>"#, x - 3.5, y - 3.5),
-        _ => format!(r#"<path d="M{x:.1},{:.1}l4.6,4.6l-4.6,4.6l-4.6,-4.6z"/>"#, y - 4.6),
-    }
 }
 
 /// Every curve by itself, on the same scales: its draws, the training accuracy, and what is foretold.

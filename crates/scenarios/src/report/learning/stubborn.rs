@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        frame::table,
+        blocks::table,
         gallery::{tile, tiles},
         html::{count, escape, name},
         thumbnail,

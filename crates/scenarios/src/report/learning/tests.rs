@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     curve::{curves, fixture::*},
-    report::fixture::assert_well_formed,
+    report::assert_well_formed,
 };
 
 #[test]

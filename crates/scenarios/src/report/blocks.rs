@@ -1,60 +1,6 @@
-//! What all pages share: one file, with its style in it, that loads nothing.
+//! What sections of pages are put together from.
 
 use super::html::escape;
-
-/// All of the style is in the page: it has to look the same without a network, for years.
-const STYLE: &str = include_str!("style.css");
-
-/// The policy makes a browser refuse to load anything, should anything ever slip through the escaping.
-const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
-
-/// The parts of a page.
-pub struct Page {
-    /// What a browser shows on its tab; text.
-    pub title: String,
-    /// HTML, as all below.
-    pub heading: String,
-    /// Below the heading.
-    pub header: String,
-    /// The sections.
-    pub main: String,
-}
-
-/// The whole HTML file.
-pub fn page(page: Page) -> String {
-    let Page { title, heading, header, main } = page;
-    format!(
-        r#"<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{} · headstart</title>
-<style>
-{STYLE}</style>
-</head>
-<body>
-<header>
-<h1>{heading}</h1>
-{header}
-</header>
-<main>
-{main}</main>
-<footer><p>Written by headstart {}. The same numbers for programs: <code>metrics.json</code>, beside this page.</p></footer>
-</body>
-</html>
-"#,
-        escape(&title),
-        env!("CARGO_PKG_VERSION"),
-    )
-}
-
-/// A section with its title.
-pub fn section(title: &str, body: &str) -> String {
-    format!("<section>\n<h2>{title}</h2>\n{body}\n</section>\n")
-}
 
 /// A large figure with what it is.
 pub fn card(title: &str, figure: &str, note: &str) -> String {
