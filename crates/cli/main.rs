@@ -9,8 +9,8 @@ mod table;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    classify, curve, doctor, evaluate, export, extract, import, inspect, layers, models, predict, scenario, sweep,
-    train, weights,
+    classify, curve, doctor, evaluate, export, extract, import, inspect, layers, models, neighbors, predict, scenario,
+    sweep, train, units, weights,
 };
 use std::{fmt, io::IsTerminal, process::ExitCode};
 
@@ -50,6 +50,8 @@ enum Command {
     Evaluate(evaluate::Args),
     Sweep(sweep::Args),
     Curve(curve::Args),
+    Neighbors(neighbors::Args),
+    Units(units::Args),
     Predict(predict::Args),
     Export(export::Args),
     Scenario(scenario::Args),
@@ -97,6 +99,8 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Curve(args) => curve::run(&args),
+        Command::Neighbors(args) => neighbors::run(&args),
+        Command::Units(args) => units::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Scenario(args) => scenario::run(&args),

@@ -15,6 +15,7 @@ mod errors;
 mod export;
 mod heads;
 mod listing;
+mod look;
 mod memory;
 mod neighbors;
 #[cfg(not(feature = "torch"))]

@@ -10,10 +10,12 @@ pub mod import;
 pub mod inspect;
 pub mod layers;
 pub mod models;
+pub mod neighbors;
 pub mod predict;
 pub mod scenario;
 pub mod sweep;
 pub mod train;
+pub mod units;
 pub mod weights;
 
 use crate::{Outcome, Usage};

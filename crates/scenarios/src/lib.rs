@@ -1,6 +1,7 @@
-//! What is asked of features and heads together: heads from caches, layer sweeps, learning curves, predictions from images and caches, files of these, plots, reports.
+//! What is asked of features and heads together: heads from caches, layer sweeps, learning curves, looks at the images behind features, predictions from images and caches, files of these, plots, reports.
 
 pub mod curve;
+pub mod look;
 pub mod plot;
 pub mod predict;
 pub mod prediction_file;

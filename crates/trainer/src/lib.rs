@@ -73,7 +73,7 @@ pub use linfa::ParamGuard;
 pub use memory::{Memory, MemoryUse};
 pub use metrics::{ClassMetrics, Metrics};
 pub use model::LinearModel;
-pub use neighbors::{KnnMetric, NeighborsModel, Standardization};
+pub use neighbors::{KnnMetric, NeighborsModel, Standardization, nearest};
 pub use nested::{NestedValidation, OuterFold};
 pub use normalize::{Normalize, Scaling};
 pub use objective::objective;

@@ -5,14 +5,14 @@
 //! thumbnails are in it.
 
 mod axes;
-mod blocks;
+pub(crate) mod blocks;
 mod calibration;
 pub(crate) mod command;
 mod confusion;
 mod content;
 mod curve;
 pub(crate) mod document;
-mod gallery;
+pub(crate) mod gallery;
 pub(crate) mod html;
 mod judged;
 mod learning;
@@ -21,7 +21,7 @@ mod page;
 mod reliability;
 pub(crate) mod score_rows;
 mod scores;
-mod thumbnail;
+pub(crate) mod thumbnail;
 mod training;
 
 #[cfg(test)]

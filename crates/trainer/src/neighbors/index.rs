@@ -136,7 +136,7 @@ impl Index {
     }
 
     /// Squared distance, or the negative cosine, of two raw vectors, in f64 and always in the same order.
-    fn exact(&self, a: ArrayView1<f32>, b: ArrayView1<f32>) -> f64 {
+    pub(super) fn exact(&self, a: ArrayView1<f32>, b: ArrayView1<f32>) -> f64 {
         let pairs = a.iter().zip(b).map(|(&a, &b)| (f64::from(a), f64::from(b)));
         match (self.metric, &self.standardization) {
             (KnnMetric::Euclidean, None) => pairs.map(|(a, b)| (a - b).powi(2)).sum(),

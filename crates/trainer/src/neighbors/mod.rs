@@ -55,6 +55,29 @@ impl std::str::FromStr for KnnMetric {
     }
 }
 
+/// For each of n × d queries the nearest `count` of the vectors with their distances, the nearest first, of equal ones the first
+/// vector: Euclidean distances, or 1 − cosine. Exact in f64.
+pub fn nearest(
+    vectors: Array2<f32>,
+    queries: ArrayView2<f32>,
+    metric: KnnMetric,
+    count: usize,
+) -> Vec<Vec<(usize, f64)>> {
+    let index = Index::new(vectors, metric, None);
+    let found = index.nearest(queries, count);
+    let distance = |exact: f64| match metric {
+        KnnMetric::Euclidean => exact.sqrt(),
+        // The cosine of a vector with itself may be a hair above 1.
+        KnnMetric::Cosine => (1.0 + exact).max(0.0),
+    };
+    let of_query = |(query, found): (ndarray::ArrayView1<f32>, Vec<usize>)| {
+        let vectors = index.vectors();
+        let exact = |at: usize| index.exact(query, vectors.row(at));
+        found.into_iter().map(|at| (at, distance(exact(at)))).collect()
+    };
+    queries.outer_iter().zip(found).map(of_query).collect()
+}
+
 /// What is done to features before they are compared: (x − mean) / scale.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standardization {

@@ -101,3 +101,14 @@ fn parts_must_fit() {
     let standard = Standardization { mean: Array1::zeros(2), scale: Array1::zeros(2) };
     assert!(new(vectors(), vec![0, 1], 1, Some(standard)).contains("scales above 0"));
 }
+
+#[test]
+fn distances_come_with_the_nearest() {
+    let vectors = array![[0.0, 1.0], [3.0, 5.0], [0.0, 2.0], [-1.0, 0.0]];
+    let found = nearest(vectors.clone(), array![[0.0, 1.0]].view(), KnnMetric::Euclidean, 3);
+    assert_eq!(found, [vec![(0, 0.0), (2, 1.0), (3, 2f64.sqrt())]]);
+    let found = nearest(vectors, array![[0.0, 4.0]].view(), KnnMetric::Cosine, 4);
+    assert_eq!(found[0].iter().map(|(at, _)| *at).collect::<Vec<_>>(), [0, 2, 1, 3]);
+    assert_eq!((found[0][0].1, found[0][3].1), (0.0, 1.0));
+    assert!((found[0][2].1 - (1.0 - 5.0 / 34f64.sqrt())).abs() < 1e-15);
+}

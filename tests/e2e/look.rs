@@ -1,0 +1,61 @@
+//! `neighbors` and `units`: looks at the images behind a cache.
+
+use crate::{
+    browser::Browser,
+    harness::{Dir, says, texts},
+    heads::{clusters, number, three_classes},
+};
+use serde_json::json;
+
+#[test]
+fn the_nearest_images_of_an_image() {
+    let dir = three_classes();
+    let shown = dir.headstart("neighbors x.h5 row-000003 -k 5 --report r").run().exits(0);
+    says(
+        &shown.stdout,
+        &["row-000003 (ant), nearest of 120 images by features:flatten", "1 - cosine", "of 5 are of its class"],
+    );
+    says(&shown.stderr, &["wrote the report r/index.html"]);
+    let found = dir.json("neighbors x.h5 row-000003 row-000100 -k 5 --metric euclidean");
+    assert_eq!(texts(&found["queries"], "path"), ["row-000003", "row-000100"]);
+    for query in found["queries"].as_array().unwrap() {
+        let near = query["neighbors"].as_array().unwrap();
+        assert!(near.len() == 5 && near.iter().all(|near| near["path"] != query["path"]), "{query}");
+        assert!(near.is_sorted_by(|a, b| number(&a["distance"]) <= number(&b["distance"])));
+    }
+    let page = String::from_utf8(dir.read("r/index.html")).unwrap();
+    says(&page, &["Nearest images", "row-000003", "cannot be shown", "headstart neighbors x.h5 row-000003"]);
+    says(&dir.fails("neighbors x.h5 row-999"), &["x.h5: no image 'row-999'"]);
+    says(&dir.fails("neighbors x.h5 row-000003 --layer fc9"), &["fc9"]);
+    says(&dir.misused("neighbors x.h5 row-000003 -k 0"), &["-k"]);
+    says(&dir.misused("neighbors x.h5"), &["<IMAGE>"]);
+}
+
+#[test]
+fn the_images_that_excite_a_unit() {
+    let dir = three_classes();
+    let shown = dir.headstart("units x.h5 --top-units 3 --images 4 --report r").run().exits(0);
+    says(&shown.stdout, &["features:flatten: 12 units, 120 images (120 labelled, 3 classes); selective by eta2"]);
+    let found = dir.json("units x.h5 --unit 4,0 --images 4");
+    assert_eq!(found["units"].as_array().unwrap().len(), 2);
+    // Columns 1, 4, 7 and 10 are larger for bees, 0, 3, 6 and 9 for ants.
+    assert_eq!(texts(&found["units"], "class"), ["bee", "ant"]);
+    assert_eq!((&found["units"][0]["selectivity"], &found["ranked_by"]), (&json!(null), &json!("eta2")));
+    says(&String::from_utf8(dir.read("r/index.html")).unwrap(), &["What excites units", "η²", "Mean activation"]);
+    says(&dir.fails("units x.h5 --unit 12"), &["unit 12", "units 0 to 11"]);
+    says(&dir.misused("units x.h5 --unit 1 --top-units 2"), &["--unit"]);
+}
+
+#[test]
+fn sheets_in_a_browser() {
+    let Some(browser) = Browser::find() else { return };
+    let dir = Dir::new();
+    clusters(&dir, "x.npz", &["ant", "bee", "a class with a name longer than all of the others"], 40, 12);
+    dir.run("import x.npz -o x.h5");
+    dir.run("neighbors x.h5 row-000003 row-000005 -k 9 --report n");
+    dir.run("units x.h5 --report u");
+    for (width, screen) in [(1280, "desktop"), (390, "phone")] {
+        browser.look(&dir, "n/index.html", width, &format!("neighbors-{screen}")).is_sound(width);
+        browser.look(&dir, "u/index.html", width, &format!("units-{screen}")).is_sound(width);
+    }
+}
