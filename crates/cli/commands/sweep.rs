@@ -125,8 +125,10 @@ fn joined(typed: &str) -> anyhow::Result<Vec<String>> {
 }
 
 pub(super) fn print(result: &Sweep, several: bool) {
-    for note in &result.notes {
-        eprintln!("warning: {note}");
+    if result.groups.len() > 1 {
+        eprintln!(
+            "the caches do not all hold the same training images in the same order: rows are compared where they do"
+        );
     }
     for row in &result.rows {
         for warning in &row.warnings {
@@ -164,7 +166,7 @@ pub(super) fn print(result: &Sweep, several: bool) {
             let against = row.against_best.as_ref();
             cells.extend([
                 match against {
-                    _ if index == result.best => "best".into(),
+                    _ if result.groups.iter().any(|group| group.best == index) => "best".into(),
                     Some(found) => metric.signed_digits(found.difference),
                     None => "–".into(),
                 },
@@ -201,28 +203,20 @@ pub(super) fn print(result: &Sweep, several: bool) {
             best.head
         );
     }
-    let (best, cheapest) = (&result.rows[result.best], &result.rows[result.cheapest]);
-    let same =
-        result.rows.iter().enumerate().filter(|(index, row)| {
-            *index != result.best && row.against_best.as_ref().is_some_and(|found| found.p > 0.05)
-        });
-    match same.count() {
-        0 => println!("every other row is worse on the same folds, p ≤ 0.05 (corrected resampled t-test)"),
-        1 => println!(
-            "1 other row cannot be told from the best on the same folds, p > 0.05 (corrected resampled t-test)"
-        ),
-        n => println!(
-            "{n} other rows cannot be told from the best on the same folds, p > 0.05 (corrected resampled t-test)"
-        ),
-    }
-    if result.cheapest != result.best {
+    for group in &result.groups {
+        let (best, cheapest) = (&result.rows[group.best], &result.rows[group.cheapest]);
+        let against = group.rows.iter().filter_map(|&index| result.rows[index].against_best.as_ref());
+        let same = against.filter(|found| found.p > 0.05).count();
         println!(
-            "cheapest within one standard error of {} with {}: {} with {}",
+            "{} of {} other rows cannot be told from {} with {} on the same folds, p > 0.05 (corrected resampled t-test)",
+            same,
+            group.rows.len() - 1,
             best.name(),
             best.head,
-            cheapest.name(),
-            cheapest.head
         );
+        if group.cheapest != group.best {
+            println!("cheapest within one standard error of it: {} with {}", cheapest.name(), cheapest.head);
+        }
     }
 }
 

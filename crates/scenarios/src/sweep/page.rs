@@ -35,7 +35,7 @@ impl Sweep {
     }
 
     fn page(&self, title: &str, command: &str) -> String {
-        let best = &self.rows[self.best];
+        let best = &self.rows[self.groups[0].best];
         let mut backbones: Vec<&str> = self.rows.iter().map(|row| row.backbone.as_str()).collect();
         backbones.dedup();
         let about = backbones.join(", ");
@@ -46,14 +46,19 @@ impl Sweep {
             count(best.n_test, "test row", "test rows")
         );
         let headline = self.headline();
-        let notes: String = self.notes.iter().map(|note| format!("<li>{}</li>", escape(note))).collect();
+        let notes = match self.groups.len() {
+            1 => "",
+            _ => {
+                "<li>The caches do not all hold the same training images in the same order: rows are compared where they do.</li>"
+            }
+        };
         let warnings: String = self
             .rows
             .iter()
             .flat_map(|row| row.warnings.iter().map(move |warning| (row, warning)))
             .map(|(row, warning)| format!("<li>{} with {}: {}</li>", name(&row.name()), row.head, escape(warning)))
             .collect();
-        let doubts = match notes + &warnings {
+        let doubts = match notes.to_owned() + &warnings {
             doubts if doubts.is_empty() => doubts,
             doubts => format!(r#"<div class="warning"><h3>To be read with this in mind</h3><ul>{doubts}</ul></div>"#),
         };
@@ -73,7 +78,6 @@ impl Sweep {
     }
 
     fn headline(&self) -> String {
-        let (best, cheapest) = (&self.rows[self.best], &self.rows[self.cheapest]);
         let card = |title: &str, row: &SweepRow| {
             let cost = row.multiply_adds.map_or_else(String::new, |cost| {
                 format!(" · {} M multiply-adds", short((cost as f64 / 1e5).round() / 10.0))
@@ -88,28 +92,32 @@ impl Sweep {
                 row.metric.digits(row.cv_score_se),
             )
         };
-        let mut cards = card("Best by cross-validation", best);
-        if self.cheapest != self.best {
-            cards += &card("Cheapest within one standard error of it", cheapest);
+        let mut cards = String::new();
+        for group in &self.groups {
+            cards += &card("Best by cross-validation", &self.rows[group.best]);
+            if group.cheapest != group.best {
+                cards += &card("Cheapest within one standard error of it", &self.rows[group.cheapest]);
+            }
         }
         format!(r#"<div class="cards">{cards}</div>"#)
     }
 
     fn table(&self) -> String {
-        let metric = self.rows[self.best].metric;
+        let metric = self.rows[0].metric;
         let several = self.rows.iter().any(|row| row.cache != self.rows[0].cache);
         let rows: String = self
             .rows
             .iter()
             .enumerate()
             .map(|(index, row)| {
-                let class = if index == self.best { r#" class="best""# } else { "" };
+                let best = self.groups.iter().any(|group| group.best == index);
+                let class = if best { r#" class="best""# } else { "" };
                 let cache = if several {
                     format!("<td class=\"left\">{}</td>", name(&row.cache.display().to_string()))
                 } else {
                     String::new()
                 };
-                let against = match (&row.against_best, index == self.best) {
+                let against = match (&row.against_best, best) {
                     (_, true) => "<td>best</td><td></td><td></td>".into(),
                     (Some(found), _) => format!(
                         "<td>{}</td><td>{}</td><td>{}</td>",
