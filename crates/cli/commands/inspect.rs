@@ -84,7 +84,7 @@ fn print(shown: &Shown) {
     if let Some(decoder) = &provenance.decoder {
         println!("decoder     {decoder}");
     }
-    let Augmentation { recipe, views, seed } = &provenance.augmentation;
+    let Augmentation { recipe, views, seed, .. } = &provenance.augmentation;
     let seed = if *views > 1 { format!(", seed {seed}") } else { String::new() };
     println!("augmented   {recipe}, {views} view(s) per image{seed}");
     println!("made by     headstart {}, file format {}", provenance.tool_version, provenance.format_version);

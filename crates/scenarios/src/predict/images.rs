@@ -8,7 +8,7 @@ use headstart_extractor::{
     engine::{DeviceChoice, Precision},
     graph::{LayerSpec, SelectError, Tap},
     images::{DECODER, geometry},
-    pipeline::{ExtractError, for_each_vector},
+    pipeline::{ExtractError, View, for_each_vector},
     zoo::{self, imagenet_classes},
 };
 use headstart_trainer::Head;
@@ -183,7 +183,8 @@ pub fn classify(
     let tap = backbone.select(&[spec])?.swap_remove(0);
     let mut predictions = Vec::with_capacity(images.len());
     let mut paths = images.iter();
-    for_each_vector(backbone, &tap, images.iter().map(PathBuf::as_path), device, precision, |values| {
+    let views = images.iter().map(|path| View { image: Ok(path), name: "", number: 0 });
+    for_each_vector(backbone, &tap, views, None, device, precision, |values| {
         let path = paths.next().map(|path| path.display().to_string()).unwrap_or_default();
         let (guesses, error) = match values {
             Err(reason) => (Vec::new(), Some(reason)),
