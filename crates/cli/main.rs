@@ -9,7 +9,7 @@ mod table;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    classify, doctor, evaluate, export, extract, import, inspect, layers, models, predict, sweep, train, weights,
+    augment, classify, doctor, evaluate, export, extract, import, inspect, layers, models, predict, sweep, train, weights,
 };
 use std::{fmt, io::IsTerminal, process::ExitCode};
 
@@ -42,6 +42,7 @@ enum Command {
     Layers(layers::Args),
     Weights(weights::Args),
     Extract(extract::Args),
+    Augment(augment::Args),
     Inspect(inspect::Args),
     Import(import::Args),
     Train(train::Args),
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
         Command::Layers(args) => layers::run(&args),
         Command::Weights(args) => weights::run(&args),
         Command::Extract(args) => extract::run(&args),
+        Command::Augment(args) => augment::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Train(args) => train::run(&args),

@@ -58,6 +58,9 @@ fn print(shown: &Shown) {
         (None, false) => "incomplete; the same extract command continues it".into(),
     };
     println!("{}  {}, {state}", summary.path.display(), table::short_bytes(summary.bytes));
+    if rows.images < rows.total {
+        println!("images      {}, of which the rows are views", rows.images);
+    }
     println!("rows        {} ({} done, {} failed, {} pending)", rows.total, rows.done, rows.failed, rows.pending);
     let provenance = &summary.provenance;
     let short = provenance.weights.sha256.get(..12).unwrap_or(&provenance.weights.sha256);
@@ -86,7 +89,8 @@ fn print(shown: &Shown) {
     }
     let Augmentation { recipe, views, seed, .. } = &provenance.augmentation;
     let seed = if *views > 1 { format!(", seed {seed}") } else { String::new() };
-    println!("augmented   {recipe}, {views} view(s) per image{seed}");
+    let whose = if *views > 1 { "training image" } else { "image" };
+    println!("augmented   {recipe}, {views} view(s) per {whose}{seed}");
     println!("made by     headstart {}, file format {}", provenance.tool_version, provenance.format_version);
     println!("key         {}", summary.key);
     println!();

@@ -73,7 +73,7 @@ pub fn page(content: &Content) -> String {
         name(&title),
         name(backbone),
         content.classes.len(),
-        content.outcome.training.n,
+        content.outcome.training.images,
         super::html::chosen(content.tuned).map_or_else(String::new, |chosen| format!(" · {chosen}")),
         scores::headline(content),
         join(scores),
