@@ -9,7 +9,8 @@ mod table;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    augment, classify, doctor, evaluate, export, extract, import, inspect, layers, models, predict, sweep, train, weights,
+    augment, classify, doctor, evaluate, export, extract, import, inspect, layers, models, predict, sweep, train,
+    weights,
 };
 use std::{fmt, io::IsTerminal, process::ExitCode};
 

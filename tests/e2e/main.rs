@@ -10,6 +10,7 @@ mod hdf5_file;
 mod npz;
 
 mod calibration;
+mod contact_sheet;
 mod errors;
 mod export;
 mod heads;
@@ -22,6 +23,8 @@ mod predict_cache;
 mod report;
 mod weights;
 
+#[cfg(feature = "torch")]
+mod augment;
 #[cfg(feature = "torch")]
 mod cache;
 #[cfg(feature = "torch")]

@@ -99,7 +99,10 @@ impl AugmentArgs {
             Some(recipe) => self.with(recipe).map(Some),
             None if self.views.is_some_and(|views| views > 1) || self.augment_seed != 0 => {
                 let recipes = PRESETS.join(", ");
-                Err(Usage(format!("--views and --augment-seed say nothing without --augment: give {recipes}, or a TOML file")).into())
+                Err(Usage(format!(
+                    "--views and --augment-seed say nothing without --augment: give {recipes}, or a TOML file"
+                ))
+                .into())
             }
             None => Ok(None),
         }
@@ -112,7 +115,8 @@ impl AugmentArgs {
         };
         let found = Recipe::find(recipe).map_err(usage)?;
         let views = found.views(self.views).map_err(usage)?;
-        let name = Path::new(recipe).file_name().map_or_else(|| recipe.into(), |name| name.to_string_lossy().into_owned());
+        let name =
+            Path::new(recipe).file_name().map_or_else(|| recipe.into(), |name| name.to_string_lossy().into_owned());
         Ok(Chosen { name, augmenter: Augmenter::new(found, self.augment_seed), views })
     }
 }

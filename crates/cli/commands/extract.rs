@@ -120,9 +120,10 @@ fn rows(summary: &headstart_extractor::pipeline::Summary) -> String {
 #[cfg(feature = "torch")]
 fn print(summary: &headstart_extractor::pipeline::Summary) {
     let file = summary.output.display();
+    let what = if summary.images == summary.rows { "images" } else { "views" };
     if summary.interrupted {
         println!(
-            "interrupted after {} rows; everything so far is in {file}, and the same command continues",
+            "interrupted after {} {what}; everything so far is in {file}, and the same command continues",
             summary.computed
         );
     } else if summary.computed == 0 {
@@ -133,7 +134,7 @@ fn print(summary: &headstart_extractor::pipeline::Summary) {
     if summary.computed > 0 {
         let seconds = &summary.seconds;
         println!(
-            "{} images in {:.1} s ({:.1} images/s) on {}; decode {:.1} s on each of {} threads, forward {:.1} s (waited {:.1} s for images), write {:.1} s",
+            "{} {what} in {:.1} s ({:.1} {what}/s) on {}; decode {:.1} s on each of {} threads, forward {:.1} s (waited {:.1} s for images), write {:.1} s",
             summary.computed,
             seconds.total,
             summary.rate,

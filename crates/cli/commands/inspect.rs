@@ -58,10 +58,11 @@ fn print(shown: &Shown) {
         (None, false) => "incomplete; the same extract command continues it".into(),
     };
     println!("{}  {}, {state}", summary.path.display(), table::short_bytes(summary.bytes));
-    if rows.images < rows.total {
-        println!("images      {}, of which the rows are views", rows.images);
-    }
-    println!("rows        {} ({} done, {} failed, {} pending)", rows.total, rows.done, rows.failed, rows.pending);
+    let views = if rows.images < rows.total { format!(", views of {} images", rows.images) } else { String::new() };
+    println!(
+        "rows        {}{views} ({} done, {} failed, {} pending)",
+        rows.total, rows.done, rows.failed, rows.pending
+    );
     let provenance = &summary.provenance;
     let short = provenance.weights.sha256.get(..12).unwrap_or(&provenance.weights.sha256);
     println!("backbone    {}, weights {} ({short}…)", provenance.backbone, provenance.weights.source);
@@ -137,7 +138,8 @@ fn print_classes(summary: &Summary) {
     if splits.is_empty() {
         return;
     }
-    let named = |split: &&String| if split.is_empty() { ">images".into() } else { format!(">{split}") };
+    let what = if summary.rows.images < summary.rows.total { ">rows" } else { ">images" };
+    let named = |split: &&String| if split.is_empty() { what.into() } else { format!(">{split}") };
     let headings: Vec<String> = std::iter::once("class".to_string()).chain(splits.iter().map(named)).collect();
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     println!();

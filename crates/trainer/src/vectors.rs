@@ -308,7 +308,10 @@ mod tests {
         (views.groups, views.scored) = (vec![0, 0, 1, 1], vec![true, false, true, false]);
         assert_eq!((views.images(), views.len()), (2, 4));
         views.keep_scored();
-        assert_eq!((&views.labels[..], &views.rows[..], &views.groups[..]), (&[0, 1][..], &[100, 102][..], &[0, 1][..]));
+        assert_eq!(
+            (&views.labels[..], &views.rows[..], &views.groups[..]),
+            (&[0, 1][..], &[100, 102][..], &[0, 1][..])
+        );
         assert_eq!(views.features.view().read(&[0, 1]).unwrap(), ndarray::array![[0.0, 1.0], [20.0, 21.0]]);
     }
 

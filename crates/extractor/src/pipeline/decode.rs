@@ -85,9 +85,7 @@ fn read(path: &Path, views: &[View], input: Input, out: &mut [u8]) -> (Vec<Optio
                 .map(|(out, view)| {
                     let start = Instant::now();
                     let prepared = match input.augmenter {
-                        Some(augmenter) => {
-                            augmenter.prepare(&image, view.name, view.number, input.preprocessing, out)
-                        }
+                        Some(augmenter) => augmenter.prepare(&image, view.name, view.number, input.preprocessing, out),
                         None => images::prepare(&image, input.preprocessing, out),
                     };
                     (prepared.err().map(|error| error.to_string()), start.elapsed().as_secs_f64())
@@ -140,7 +138,8 @@ mod tests {
         let input = Input { preprocessing: &preprocessing, augmenter: Some(&augmenter) };
         let paths: Vec<_> = names.iter().map(|name| folder.path().join(name)).collect();
         let view = |image: usize, number| View { image: Ok(&paths[image]), name: names[image], number };
-        let rows: Vec<View> = (0..3).flat_map(|image| (0..5).map(move |number| (image, number))).map(|(i, n)| view(i, n)).collect();
+        let rows: Vec<View> =
+            (0..3).flat_map(|image| (0..5).map(move |number| (image, number))).map(|(i, n)| view(i, n)).collect();
         let whole = batch(0, &rows, input);
         assert!(whole.failures.iter().all(Option::is_none));
         let bytes = 20 * 20 * 3;

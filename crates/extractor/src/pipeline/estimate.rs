@@ -32,12 +32,7 @@ pub struct Estimate {
 }
 
 /// Measures the first piece on a few of its images.
-pub fn measure(
-    run: &Run,
-    pieces: &[Segment],
-    engine: &Engine,
-    sources: &[Source],
-) -> Result<Estimate, ExtractError> {
+pub fn measure(run: &Run, pieces: &[Segment], engine: &Engine, sources: &[Source]) -> Result<Estimate, ExtractError> {
     let rows: usize = pieces.iter().map(|piece| piece.rows.len()).sum();
     let bytes: u64 = pieces
         .iter()

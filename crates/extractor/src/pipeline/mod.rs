@@ -216,8 +216,7 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         (!options.output.exists()).then(|| engine::resolve(options.device, options.precision)).transpose()?;
     let provenance = provenance(&backbone, options, &listing);
     estimate::check_space(&options.output, missing)?;
-    let (mut writer, ids) =
-        Writer::open_or_create(&options.output, &provenance, &specs, &listing.classes)?;
+    let (mut writer, ids) = Writer::open_or_create(&options.output, &provenance, &specs, &listing.classes)?;
     let end = ids.iter().copied().max().map_or(0, |last| last + 1);
     let failed_before = writer.rows().with_status(Status::Failed);
     let retry = options.retry_failed && !failed_before.is_empty();

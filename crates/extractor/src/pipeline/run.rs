@@ -118,7 +118,8 @@ impl Run<'_> {
                 summary.interrupted = true;
                 return Ok(());
             }
-            let again = |&row: &usize| Source { image: Ok(self.image(row, writer.rows())), ..source(row, writer.rows()) };
+            let again =
+                |&row: &usize| Source { image: Ok(self.image(row, writer.rows())), ..source(row, writer.rows()) };
             let sources: Vec<Source> = rows.iter().map(again).collect();
             let views: Vec<decode::View> = sources.iter().map(Source::view).collect();
             let batch = decode::batch(rows[0], &views, self.input());

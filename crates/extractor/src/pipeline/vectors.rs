@@ -45,7 +45,8 @@ pub fn for_each_vector<'a, E: From<ExtractError>>(
             loop {
                 let rows: Vec<View> = views.by_ref().take(batch_size).collect();
                 // The receiver is gone when the network or `each` failed.
-                if rows.is_empty() || sender.send(decode::batch(0, &rows, Input { preprocessing, augmenter })).is_err() {
+                if rows.is_empty() || sender.send(decode::batch(0, &rows, Input { preprocessing, augmenter })).is_err()
+                {
                     return;
                 }
             }

@@ -18,9 +18,8 @@ pub fn matrix(rotation: f64, shear: [f64; 2], mirror: bool) -> Matrix {
     let turned = [[cosine, -sine], [sine, cosine]];
     let sheared = [[1.0, across], [down, 1.0]];
     let sign = if mirror { -1.0 } else { 1.0 };
-    let product = |row: usize, column: usize| -> f64 {
-        (0..2).map(|inner| sheared[row][inner] * turned[inner][column]).sum()
-    };
+    let product =
+        |row: usize, column: usize| -> f64 { (0..2).map(|inner| sheared[row][inner] * turned[inner][column]).sum() };
     [[sign * product(0, 0), product(0, 1)], [sign * product(1, 0), product(1, 1)]]
 }
 

@@ -83,7 +83,10 @@ mod tests {
         // Written down once: a cache made with another version must go on with the same numbers.
         let chance = Chance::new(7, "cat/one.jpg", 3);
         let first = |matter| chance.of(matter).0.next_u64();
-        assert_eq!([first(Matter::Crop), first(Matter::Noise)], [16_012_034_312_487_159_639, 15_904_314_640_378_112_381]);
+        assert_eq!(
+            [first(Matter::Crop), first(Matter::Noise)],
+            [16_012_034_312_487_159_639, 15_904_314_640_378_112_381]
+        );
         assert_ne!(Chance::new(8, "cat/one.jpg", 3).0, chance.0);
         assert_ne!(Chance::new(7, "cat/one.jpg", 4).0, chance.0);
         assert_ne!(Chance::new(7, "cat/two.jpg", 3).0, chance.0);

@@ -6,7 +6,7 @@
 
 use super::{
     chance::Stream,
-    recipe::{Region, check_probability, check_range, RecipeError},
+    recipe::{RecipeError, Region, check_probability, check_range},
 };
 use headstart_cache::Resize;
 use serde::{Deserialize, Serialize};

@@ -147,7 +147,9 @@ pub enum RecipeError {
         wanted: String,
     },
     /// Nothing that would change an image.
-    #[error("the recipe is empty: give one of the sections crop, mirror, rotation, shear, warp, colour, noise, or a list of [[view]]")]
+    #[error(
+        "the recipe is empty: give one of the sections crop, mirror, rotation, shear, warp, colour, noise, or a list of [[view]]"
+    )]
     Empty,
     /// Two kinds of recipe in one.
     #[error("a recipe lists views ([[view]]) or says what happens at random ([crop], [mirror], …), not both")]
@@ -271,7 +273,9 @@ impl Recipe {
         let mut fields = definition.as_object().cloned().ok_or_else(|| stored("it has no fields".into()))?;
         match fields.remove("rules") {
             Some(rules) if rules == RULES => {}
-            rules => return Err(stored(format!("its rules are {}, those known are {RULES}", rules.unwrap_or_default()))),
+            rules => {
+                return Err(stored(format!("its rules are {}, those known are {RULES}", rules.unwrap_or_default())));
+            }
         }
         let recipe: Self =
             serde_json::from_value(fields.into()).map_err(|error| RecipeError::Stored(error.to_string()))?;
@@ -322,8 +326,7 @@ impl Recipe {
                 .filter(|angles| chance.happens(angles.probability))
                 .map_or([0.0; 2], |angles| [0; 2].map(|_| chance.between(angles.degrees)))
         };
-        let mirror =
-            self.mirror.as_ref().is_some_and(|mirror| chance.of(Matter::Mirror).happens(mirror.probability));
+        let mirror = self.mirror.as_ref().is_some_and(|mirror| chance.of(Matter::Mirror).happens(mirror.probability));
         let [rotation, _] = angle(&self.rotation, Matter::Rotation);
         Some(View {
             part: part.map_or(Part::AsImage(Region::WHOLE), Part::Filling),
@@ -350,7 +353,11 @@ impl FixedView {
         };
         let inside = |first: f64, share: f64| first >= 0.0 && share >= 0.01 && first + share <= 1.0 + 1e-9;
         if !inside(left, width) || !inside(top, height) {
-            return wrong("part", format!("{:?}", self.part), "it has to lie in the image, in shares of its sides (0 to 1)");
+            return wrong(
+                "part",
+                format!("{:?}", self.part),
+                "it has to lie in the image, in shares of its sides (0 to 1)",
+            );
         }
         if !(-360.0..=360.0).contains(&self.rotation) {
             return wrong("rotation", self.rotation.to_string(), "give degrees from -360 to 360");
@@ -368,7 +375,11 @@ pub(super) fn check_probability(field: &str, value: f64) -> Result<(), RecipeErr
     if (0.0..=1.0).contains(&value) {
         return Ok(());
     }
-    Err(RecipeError::Field { field: field.into(), value: value.to_string(), wanted: "give a number from 0 to 1".into() })
+    Err(RecipeError::Field {
+        field: field.into(),
+        value: value.to_string(),
+        wanted: "give a number from 0 to 1".into(),
+    })
 }
 
 /// Whether a range lies between two bounds and has its ends in order.

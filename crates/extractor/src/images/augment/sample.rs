@@ -138,7 +138,8 @@ impl<const C: usize> Patch<'_, C> {
             .map(|(row, column)| self.pixels[row + column]);
         let weights = [(1.0 - x) * (1.0 - y), x * (1.0 - y), (1.0 - x) * y, x * y];
         std::array::from_fn(|channel| {
-            let sum: f64 = corners.iter().zip(weights).map(|(corner, weight)| f64::from(corner[channel]) * weight).sum();
+            let sum: f64 =
+                corners.iter().zip(weights).map(|(corner, weight)| f64::from(corner[channel]) * weight).sum();
             (sum + 0.5) as u8
         })
     }

@@ -53,7 +53,8 @@ pub fn sheet(
                 let at = (y * size + x) as usize * channels;
                 Rgb([0, 1, 2].map(|channel| pixels[at + channel.min(channels - 1)]))
             });
-            let (x, y) = (view % columns * (size + GAP) + GAP, row * image_height + view / columns * (size + GAP) + GAP);
+            let (x, y) =
+                (view % columns * (size + GAP) + GAP, row * image_height + view / columns * (size + GAP) + GAP);
             imageops::replace(&mut picture, &cell, x.into(), y.into());
         }
     }

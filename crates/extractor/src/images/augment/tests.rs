@@ -98,7 +98,8 @@ fn recipes_come_from_toml_and_survive_a_cache() {
         std::fs::write(&path, text).unwrap();
         Recipe::find(path.to_str().unwrap())
     };
-    let recipe = read("[mirror]\nprobability = 0.5\n[rotation]\ndegrees = [-5, 5]\n[colour]\nhue = [-0.1, 0.1]\n").unwrap();
+    let recipe =
+        read("[mirror]\nprobability = 0.5\n[rotation]\ndegrees = [-5, 5]\n[colour]\nhue = [-0.1, 0.1]\n").unwrap();
     assert_eq!(recipe.rotation, Some(Angles { degrees: [-5.0, 5.0], probability: 1.0 }));
     let list = read("[[view]]\nmirror = true\n[[view]]\nrotation = 90\n").unwrap();
     assert_eq!(list.views(None).unwrap(), 3);

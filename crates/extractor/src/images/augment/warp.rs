@@ -82,7 +82,15 @@ impl Field {
         let t = scaled - cell as f64;
         let (s, t2) = (1.0 - t, t * t);
         let t3 = t2 * t;
-        (cell, [s * s * s / 6.0, (3.0 * t3 - 6.0 * t2 + 4.0) / 6.0, (-3.0 * t3 + 3.0 * t2 + 3.0 * t + 1.0) / 6.0, t3 / 6.0])
+        (
+            cell,
+            [
+                s * s * s / 6.0,
+                (3.0 * t3 - 6.0 * t2 + 4.0) / 6.0,
+                (-3.0 * t3 + 3.0 * t2 + 3.0 * t + 1.0) / 6.0,
+                t3 / 6.0,
+            ],
+        )
     }
 }
 
@@ -105,7 +113,8 @@ mod tests {
         let recipe = WarpRecipe { amplitude: [0.02, 0.02], cells: 5, probability: 1.0 };
         let field = recipe.draw(Chance::new(3, "x", 1).of(Matter::Warp)).unwrap();
         let places = || (0..=40).map(|step| f64::from(step) / 40.0);
-        let all: Vec<[f64; 2]> = places().flat_map(|x| places().map(move |y| (x, y))).map(|(x, y)| field.at(x, y)).collect();
+        let all: Vec<[f64; 2]> =
+            places().flat_map(|x| places().map(move |y| (x, y))).map(|(x, y)| field.at(x, y)).collect();
         assert!(all.iter().flatten().all(|shift| shift.abs() <= 0.02));
         assert!(all.iter().flatten().any(|shift| shift.abs() > 0.004), "it does warp");
     }
