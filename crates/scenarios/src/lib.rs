@@ -1,7 +1,9 @@
-//! What is asked of features and heads together: layer sweeps, predictions from images and caches, files of these, plots, reports.
+//! What is asked of features and heads together: heads from caches, layer sweeps, predictions from images and caches, files of these, plots, reports.
 
 pub mod plot;
 pub mod predict;
 pub mod prediction_file;
 pub mod report;
+pub mod scenario;
 pub mod sweep;
+pub mod train;
