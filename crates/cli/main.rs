@@ -9,8 +9,8 @@ mod table;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    classify, curve, doctor, evaluate, export, extract, import, inspect, layers, models, neighbors, predict, scenario,
-    sweep, train, units, weights,
+    augment, classify, curve, doctor, evaluate, export, extract, import, inspect, layers, models, neighbors, predict,
+    scenario, sweep, train, units, weights,
 };
 use std::{fmt, io::IsTerminal, process::ExitCode};
 
@@ -44,6 +44,7 @@ enum Command {
     Layers(layers::Args),
     Weights(weights::Args),
     Extract(extract::Args),
+    Augment(augment::Args),
     Inspect(inspect::Args),
     Import(import::Args),
     Train(train::Args),
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
         Command::Layers(args) => layers::run(&args),
         Command::Weights(args) => weights::run(&args),
         Command::Extract(args) => extract::run(&args),
+        Command::Augment(args) => augment::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Train(args) => train::run(&args),

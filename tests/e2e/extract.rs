@@ -56,7 +56,7 @@ fn provenance_and_inspect_say_where_the_numbers_come_from() {
 
     let shown = dir.json("inspect x.h5 --verify");
     assert_eq!(&shown["provenance"], provenance);
-    assert_eq!(shown["rows"], json!({"total": 4, "done": 4, "failed": 0, "pending": 0}));
+    assert_eq!(shown["rows"], json!({"total": 4, "images": 4, "done": 4, "failed": 0, "pending": 0}));
     assert_eq!((&shown["complete"], &shown["writer"]), (&json!(true), &Value::Null));
     assert_eq!(shown["classes"][1], json!({"name": "dog", "splits": {"": 2}}));
     assert_eq!(texts(&shown["layers"], "name"), ["conv2:gap", "fc1:flatten"]);
@@ -235,7 +235,7 @@ fn broken_images_keep_their_rows_and_reasons() {
     }
 
     let shown = dir.json("inspect x.h5 --verify");
-    assert_eq!(shown["rows"], json!({"total": 7, "done": 4, "failed": 3, "pending": 0}));
+    assert_eq!(shown["rows"], json!({"total": 7, "images": 7, "done": 4, "failed": 3, "pending": 0}));
     assert_eq!(texts(&shown["failed"], "path"), ["cat/cut.jpg", "cat/empty.png", "dog/text.jpg"]);
     assert_eq!(texts(&shown["failed"], "reason"), [2, 3, 6].map(|row: usize| file.error[row].clone()));
     says(&dir.run("inspect x.h5"), &["row 6  dog/text.jpg: "]);

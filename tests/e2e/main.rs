@@ -10,6 +10,7 @@ mod hdf5_file;
 mod npz;
 
 mod calibration;
+mod contact_sheet;
 mod curve;
 mod errors;
 mod export;
@@ -25,6 +26,8 @@ mod report;
 mod selection;
 mod weights;
 
+#[cfg(feature = "torch")]
+mod augment;
 #[cfg(feature = "torch")]
 mod cache;
 #[cfg(feature = "torch")]

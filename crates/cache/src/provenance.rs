@@ -60,18 +60,41 @@ pub struct WeightsId {
 /// How training images were varied before extraction. View 0 is always the image as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Augmentation {
-    /// Name of the recipe; `none` for one view per image.
+    /// What people call the recipe; `none` for one view per image.
     pub recipe: String,
     /// Views per training image.
     pub views: u32,
     /// Seed of the random choices.
     pub seed: u64,
+    /// The recipe itself: everything that decides what views look like. None for one view per image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<serde_json::Value>,
 }
 
 impl Augmentation {
     /// One view per image.
     pub fn none() -> Self {
-        Self { recipe: "none".into(), views: 1, seed: 0 }
+        Self { recipe: "none".into(), views: 1, seed: 0, definition: None }
+    }
+
+    /// Whether a file with these views can be extended by a run that asks for `run`'s: the views there are stay what they are
+    /// whatever their number, so more views of the same recipe and seed can be added, and any views where there are none.
+    fn compare(&self, run: &Self, differences: &mut Vec<KeyDifference>) {
+        let mut differs = |field: &str, file: String, run: String| {
+            differences.push(KeyDifference { part: format!("augmentation{field}"), file, run });
+        };
+        match (&self.definition, &run.definition) {
+            _ if *self == Self::none() => {}
+            (Some(file), Some(now)) if file != now && self.recipe == run.recipe => {
+                differs(".definition", file.to_string(), now.to_string());
+            }
+            (file, now) if file != now => differs("", self.recipe.clone(), run.recipe.clone()),
+            _ if self.seed != run.seed => differs(".seed", self.seed.to_string(), run.seed.to_string()),
+            _ if self.views > run.views => {
+                differs(".views", self.views.to_string(), format!("{} (as many or more can be asked for)", run.views));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -99,9 +122,11 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// The parts that must agree before a file may be extended, each with its name and its value as JSON.
+    /// The parts that must agree before a file may be extended, each with its name and its value as JSON. The number of views is
+    /// none of them, nor what the recipe is called.
     pub fn key_parts(&self) -> Vec<(&'static str, serde_json::Value)> {
         let json = |value: Result<serde_json::Value, serde_json::Error>| value.unwrap_or(serde_json::Value::Null);
+        let Augmentation { definition, seed, .. } = &self.augmentation;
         vec![
             ("format version", self.format_version.into()),
             ("backbone", self.backbone.clone().into()),
@@ -109,16 +134,20 @@ impl Provenance {
             ("preprocessing", json(serde_json::to_value(&self.preprocessing))),
             ("decoder", json(serde_json::to_value(&self.decoder))),
             ("compute dtype", self.compute_dtype.clone().into()),
-            ("augmentation", json(serde_json::to_value(&self.augmentation))),
+            ("augmentation", serde_json::json!({ "definition": definition, "seed": seed })),
         ]
     }
 
-    /// Where the key of `run` differs from this one.
+    /// What keeps `run` from extending a file of this provenance: where their keys differ, or fewer views. A file without augmented
+    /// views can get any.
     pub fn differences(&self, run: &Self) -> Vec<KeyDifference> {
         let mut differences = Vec::new();
         for ((part, file), (_, run)) in self.key_parts().into_iter().zip(run.key_parts()) {
-            compare(part, &file, &run, &mut differences);
+            if part != "augmentation" {
+                compare(part, &file, &run, &mut differences);
+            }
         }
+        self.augmentation.compare(&run.augmentation, &mut differences);
         differences
     }
 

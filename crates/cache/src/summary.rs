@@ -1,6 +1,6 @@
 //! What a file holds, in one serializable value: what `headstart inspect` shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -43,6 +43,8 @@ pub struct Summary {
 pub struct RowCounts {
     /// All of them.
     pub total: usize,
+    /// Images, of which they are views.
+    pub images: usize,
     /// Read and computed.
     pub done: usize,
     /// Could not be read.
@@ -101,6 +103,7 @@ pub fn summarize(path: impl AsRef<Path>) -> Result<Summary> {
         complete: cache.is_complete(),
         rows: RowCounts {
             total: rows.len(),
+            images: rows.path.iter().collect::<BTreeSet<_>>().len(),
             done: count(Status::Done),
             failed: count(Status::Failed),
             pending: count(Status::Pending),

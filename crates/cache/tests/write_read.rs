@@ -3,7 +3,9 @@
 mod common;
 
 use common::*;
-use headstart_cache::{Cache, Error, RowOutcome, RowSpec, Status, Store, Writer, summarize, verify};
+use headstart_cache::{
+    Augmentation, Cache, Error, Provenance, RowOutcome, RowSpec, Status, Store, Writer, summarize, verify,
+};
 
 #[test]
 fn f32_f16_and_raw_layers_come_back_as_written() {
@@ -257,4 +259,47 @@ fn an_empty_dataset_and_unlabelled_rows_are_files_too() {
     let summary = summarize(&path).unwrap();
     assert_eq!(summary.unlabelled.values().sum::<usize>(), 5);
     assert_layer(&Cache::open(&path).unwrap(), "a", 1);
+}
+
+#[test]
+fn views_are_added_to_a_file_and_noted_in_it() {
+    let (_dir, path) = temporary();
+    let augmented = |views: u32, seed: u64, definition: &str| {
+        let augmentation = Augmentation { recipe: "some".into(), views, seed, definition: Some(definition.into()) };
+        Provenance { augmentation, ..provenance() }
+    };
+    let views = |count: u32| -> Vec<RowSpec> {
+        rows(20).into_iter().flat_map(|row| (0..count).map(move |view| RowSpec { view, ..row.clone() })).collect()
+    };
+    let open = |run: &Provenance, count: u32| Writer::open_or_create(&path, run, &views(count), &classes());
+    let (mut writer, _) = open(&provenance(), 1).unwrap();
+    let layer = writer.add_layer(&layer("a", "gap", &[3], Store::F32)).unwrap();
+    append(&mut writer, 0..20, &[(layer, 0, 3)]);
+    writer.finish().unwrap();
+    for count in [2, 4] {
+        let (writer, ids) = open(&augmented(count, 5, "x"), count).unwrap();
+        assert_eq!(writer.row_count(), 20 * count as usize);
+        let first: Vec<usize> = ids.iter().copied().step_by(count as usize).collect();
+        assert_eq!(first, (0..20).collect::<Vec<_>>(), "the images themselves stay where they are");
+        writer.finish().unwrap();
+        let cache = Cache::open(&path).unwrap();
+        assert_eq!(cache.provenance(), &augmented(count, 5, "x"));
+    }
+    let refused = |run: &Provenance, part: &str| match open(run, run.augmentation.views) {
+        Err(Error::KeyMismatch { differences, .. }) => {
+            let parts: Vec<&str> = differences.iter().map(|difference| difference.part.as_str()).collect();
+            assert_eq!(parts, [part]);
+        }
+        other => panic!("{other:?}"),
+    };
+    refused(&augmented(3, 5, "x"), "augmentation.views");
+    refused(&augmented(4, 6, "x"), "augmentation.seed");
+    refused(&augmented(4, 5, "y"), "augmentation.definition");
+    refused(&provenance(), "augmentation");
+    // What the recipe is called does not matter.
+    let mut renamed = augmented(4, 5, "x");
+    renamed.augmentation.recipe = "other".into();
+    open(&renamed, 4).unwrap().0.finish().unwrap();
+    assert_eq!(Cache::open(&path).unwrap().provenance().augmentation.recipe, "some");
+    assert!(verify(&path).unwrap().is_clean());
 }

@@ -1,7 +1,7 @@
 use crate::{Outcome, table};
 use anyhow::Context;
 use headstart_cache::Cache;
-use headstart_trainer::{Error, Head, Memory, Metric, Metrics, Part, Vectors, evaluate};
+use headstart_trainer::{Error, Head, Memory, Metric, Metrics, Part, Vectors, evaluate, evaluate_views};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -10,6 +10,8 @@ use std::path::PathBuf;
 #[command(after_help = "\
 The cache must come from the same backbone, weights and preprocessing as the head, and hold the head's layer. Of imported
 vectors only the layer and the width are known, and compared. Rows of classes that the head does not know are not scored.
+Augmented views are left out; with --sum-views they are added up: the probabilities of an image's views (the scores, for heads
+without probabilities) are averaged before a class is chosen (extract --test-views makes views of test images).
 
 Examples:
   headstart evaluate heads/photos.head features/photos.h5
@@ -23,6 +25,9 @@ pub struct Args {
     /// Rows to score: a split, or `all` [default: test, else val, else all].
     #[arg(long, value_name = "NAME")]
     split: Option<String>,
+    /// Add up what the head says of the views of each image.
+    #[arg(long)]
+    sum_views: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -34,7 +39,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let layer = head.layer_of(&cache).with_context(|| args.head.display().to_string())?.clone();
     let (rows, part) = match (&args.split, Part::test_split(&cache)) {
         (Some(split), _) => (split.as_str(), Part::Split(split.clone())),
-        (None, Some(split)) => (split, Part::Test),
+        // The test rows, with their views.
+        (None, Some(split)) => (split, Part::Split(split.into())),
         (None, None) => {
             eprintln!(
                 "warning: {}: no labelled rows are called test or val, so all rows are scored; those that the head was \
@@ -45,13 +51,25 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
     };
     let mut vectors = Vectors::read(&cache, &layer, &part, Memory::of_this_machine())?;
+    if !args.sum_views {
+        vectors.keep_scored();
+    } else if vectors.images() == vectors.len() {
+        eprintln!(
+            "warning: {}: these rows are one view of each image, so there is nothing to add up; extract --test-views makes more",
+            args.cache.display()
+        );
+    }
     let left_out = headstart_scenarios::train::leave_out(&mut vectors, head.classes(), "is not known to the head");
     if vectors.is_empty() {
         let class = left_out.into_iter().next().map(|(class, _)| class).unwrap_or_default();
         return Err(Error::UnknownClass { class, known: head.classes().to_vec() })
             .with_context(|| format!("{} scored by {}", args.cache.display(), args.head.display()));
     }
-    let metrics = evaluate(&head, vectors.features.view(), &vectors.labels)?;
+    let metrics = if args.sum_views {
+        evaluate_views(&head, vectors.features.view(), &vectors.labels, &vectors.groups)?
+    } else {
+        evaluate(&head, vectors.features.view(), &vectors.labels)?
+    };
     if args.json {
         table::print_json(&Scored { rows, left_out: left_out.iter().map(|(_, rows)| rows).sum(), metrics: &metrics })?;
     } else {

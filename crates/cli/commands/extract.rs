@@ -7,10 +7,15 @@ use std::path::PathBuf;
 IMAGES is a folder of class folders, a folder with train/ val/ test/ of such, a flat folder (no labels), or a CSV with
 the columns path,label,split (an empty label or -1 is no label). The same command continues after an interruption, and computes only what is missing.
 
+With --augment, images that are trained on (split train, or none) get several rows: view 0 is the image as it is, the others
+are varied at random, by the seed, the image's path in the list and the number of the view alone. A cache can be given more views later, by
+the same command with more of them. `headstart augment --preview` shows what they look like.
+
 Examples:
   headstart extract --images photos/ --backbone resnet18 --layers layer3,layer4 -o features/photos.h5
   headstart extract --images photos/ --backbone vgg16 --layers stages,features.29:grid2 -o features/vgg.h5
-  headstart extract --images list.csv --backbone resnet50 --layers avgpool --device cuda:0 --dtype bf16 -o x.h5")]
+  headstart extract --images list.csv --backbone resnet50 --layers avgpool --device cuda:0 --dtype bf16 -o x.h5
+  headstart extract --images photos/ --backbone resnet18 --layers layer4 --augment standard --views 8 -o views.h5")]
 pub struct Args {
     /// Folder or CSV of images.
     #[arg(long, value_name = "PATH")]
@@ -25,6 +30,11 @@ pub struct Args {
     output: PathBuf,
     #[command(flatten)]
     device: super::DeviceArgs,
+    #[command(flatten)]
+    augment: super::augment::AugmentArgs,
+    /// Views of images in the other splits too (val, test), to be added up by `evaluate --sum-views`.
+    #[arg(long, requires = "recipe")]
+    test_views: bool,
     /// Precision of stored values [default: f32 for pooled vectors, f16 for raw maps].
     #[arg(long, value_name = "f32|f16")]
     store: Option<String>,
@@ -56,7 +66,7 @@ pub fn run(_: &Args) -> anyhow::Result<Outcome> {
 #[cfg(feature = "torch")]
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     use crate::{progress::Bar, table};
-    use headstart_extractor::pipeline::{ExtractOptions, extract};
+    use headstart_extractor::pipeline::{AugmentOptions, ExtractOptions, extract};
 
     let options = ExtractOptions {
         images: args.images.clone(),
@@ -71,6 +81,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         limit: args.limit.map(|limit| limit as usize),
         size: args.backbone.size,
         resize: args.backbone.resize()?,
+        augment: args.augment.chosen()?.map(|chosen| AugmentOptions {
+            name: chosen.name,
+            augmenter: chosen.augmenter,
+            views: chosen.views,
+            test_views: args.test_views,
+        }),
         fail_on_bad_image: args.on_bad_image == "fail",
         retry_failed: args.retry_failed,
     };
@@ -92,23 +108,33 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     })
 }
 
+/// How many rows there are, and where these are views, of how many images.
+#[cfg(feature = "torch")]
+fn rows(summary: &headstart_extractor::pipeline::Summary) -> String {
+    match summary.images == summary.rows {
+        true => format!("{} rows", summary.rows),
+        false => format!("{} rows (views of {} images)", summary.rows, summary.images),
+    }
+}
+
 #[cfg(feature = "torch")]
 fn print(summary: &headstart_extractor::pipeline::Summary) {
     let file = summary.output.display();
+    let what = if summary.images == summary.rows { "images" } else { "views" };
     if summary.interrupted {
         println!(
-            "interrupted after {} images; everything so far is in {file}, and the same command continues",
+            "interrupted after {} {what}; everything so far is in {file}, and the same command continues",
             summary.computed
         );
     } else if summary.computed == 0 {
-        println!("{file} is complete: {} rows, {}", summary.rows, summary.layers.join(", "));
+        println!("{file} is complete: {}, {}", rows(summary), summary.layers.join(", "));
     } else {
-        println!("{file}: {} rows, {}", summary.rows, summary.layers.join(", "));
+        println!("{file}: {}, {}", rows(summary), summary.layers.join(", "));
     }
     if summary.computed > 0 {
         let seconds = &summary.seconds;
         println!(
-            "{} images in {:.1} s ({:.1} images/s) on {}; decode {:.1} s on each of {} threads, forward {:.1} s (waited {:.1} s for images), write {:.1} s",
+            "{} {what} in {:.1} s ({:.1} {what}/s) on {}; decode {:.1} s on each of {} threads, forward {:.1} s (waited {:.1} s for images), write {:.1} s",
             summary.computed,
             seconds.total,
             summary.rate,

@@ -58,7 +58,11 @@ fn print(shown: &Shown) {
         (None, false) => "incomplete; the same extract command continues it".into(),
     };
     println!("{}  {}, {state}", summary.path.display(), table::short_bytes(summary.bytes));
-    println!("rows        {} ({} done, {} failed, {} pending)", rows.total, rows.done, rows.failed, rows.pending);
+    let views = if rows.images < rows.total { format!(", views of {} images", rows.images) } else { String::new() };
+    println!(
+        "rows        {}{views} ({} done, {} failed, {} pending)",
+        rows.total, rows.done, rows.failed, rows.pending
+    );
     let provenance = &summary.provenance;
     let short = provenance.weights.sha256.get(..12).unwrap_or(&provenance.weights.sha256);
     println!("backbone    {}, weights {} ({short}…)", provenance.backbone, provenance.weights.source);
@@ -84,9 +88,10 @@ fn print(shown: &Shown) {
     if let Some(decoder) = &provenance.decoder {
         println!("decoder     {decoder}");
     }
-    let Augmentation { recipe, views, seed } = &provenance.augmentation;
+    let Augmentation { recipe, views, seed, .. } = &provenance.augmentation;
     let seed = if *views > 1 { format!(", seed {seed}") } else { String::new() };
-    println!("augmented   {recipe}, {views} view(s) per image{seed}");
+    let whose = if *views > 1 { "training image" } else { "image" };
+    println!("augmented   {recipe}, {views} view(s) per {whose}{seed}");
     println!("made by     headstart {}, file format {}", provenance.tool_version, provenance.format_version);
     println!("key         {}", summary.key);
     println!();
@@ -133,7 +138,8 @@ fn print_classes(summary: &Summary) {
     if splits.is_empty() {
         return;
     }
-    let named = |split: &&String| if split.is_empty() { ">images".into() } else { format!(">{split}") };
+    let what = if summary.rows.images < summary.rows.total { ">rows" } else { ">images" };
+    let named = |split: &&String| if split.is_empty() { what.into() } else { format!(">{split}") };
     let headings: Vec<String> = std::iter::once("class".to_string()).chain(splits.iter().map(named)).collect();
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     println!();

@@ -1,5 +1,6 @@
 //! One file per subcommand: its arguments, the call, and how the result is shown.
 
+pub mod augment;
 pub mod classify;
 pub mod curve;
 pub mod doctor;
@@ -276,6 +277,11 @@ impl HeadArgs {
         let params = HeadParams { kind, svm_loss, engine, class_weight, knn_metric, bias, tolerance: self.tolerance };
         params.check().map_err(usage)
     }
+}
+
+/// `40 images`, or where views were added `40 images, 320 rows with their views`.
+fn images_and_rows(what: &str, images: usize, rows: usize) -> String {
+    if images == rows { format!("{rows} {what}") } else { format!("{images} {what}, {rows} rows with their views") }
 }
 
 /// What a score that was the mean over folds is followed by: ± its standard error.

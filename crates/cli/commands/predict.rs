@@ -53,6 +53,10 @@ pub struct Args {
     /// auto, cpu, cuda or cuda:N.
     #[arg(long = "device", value_name = "DEVICE", default_value = "auto")]
     device_text: String,
+    /// Average what the head says of several views of each image: those that a cache holds, or, of image files, as many and of the
+    /// same recipe as the head was trained on (`extract --augment`).
+    #[arg(long)]
+    sum_views: bool,
     /// End with exit code 3 when an image could not be used.
     #[arg(long)]
     strict: bool,
@@ -74,8 +78,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
 fn from_cache(args: &Args, path: &Path) -> anyhow::Result<Outcome> {
     let head = Head::load(&args.head)?;
     let cache = Cache::open(path)?;
-    let selection =
-        Selection::new(&head, &cache, args.split.as_deref()).with_context(|| args.head.display().to_string())?;
+    let selection = Selection::new(&head, &cache, args.split.as_deref(), args.sum_views)
+        .with_context(|| args.head.display().to_string())?;
     let mut report = Report::new(args, &head, !cache.classes().is_empty(), selection.len())?;
     predict_cache(&head, &cache, &selection, |scored| report.add(scored))?;
     report.end()
@@ -94,7 +98,9 @@ fn from_images(args: &Args) -> anyhow::Result<Outcome> {
     let images = images(args)?;
     let labelled = images.iter().any(|image| image.label.is_some());
     let mut report = Report::new(args, &head, labelled, images.len())?;
-    headstart_scenarios::predict::predict(&head, &images, &weights, device, |scored| report.add(scored))?;
+    headstart_scenarios::predict::predict(&head, &images, &weights, device, args.sum_views, |scored| {
+        report.add(scored)
+    })?;
     report.end()
 }
 

@@ -80,6 +80,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             limit: None,
             size: args.backbone.size,
             resize: args.backbone.resize()?,
+            augment: None,
             fail_on_bad_image: false,
             retry_failed: false,
         },

@@ -190,9 +190,9 @@ pub(super) fn print(result: &Sweep, several: bool) {
     println!();
     for best in result.best_of_each() {
         println!(
-            "{}: {} training images{}; best by {}: {}:{} with {}",
+            "{}: {}{}; best by {}: {}:{} with {}",
             best.cache.display(),
-            best.n_train,
+            super::images_and_rows("training images", best.n_train_images, best.n_train),
             if best.n_test > 0 { format!(", {} test images", best.n_test) } else { String::new() },
             match metric {
                 Metric::Accuracy => "cross-validation".into(),

@@ -130,10 +130,10 @@ pub(super) fn print(shown: &Trained) {
         eprintln!("warning: {warning}");
     }
     println!(
-        "{} on {} ({} images, {} classes){}",
+        "{} on {} ({}, {} classes){}",
         shown.kind,
         shown.layer,
-        training.n,
+        super::images_and_rows("images", training.images, training.n),
         training.class_counts.len(),
         match shown.tuned {
             Tuned::C(c) => format!(", C = {c:.4e}"),

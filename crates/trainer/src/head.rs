@@ -56,6 +56,9 @@ pub struct TrainingSummary {
     pub engine: String,
     /// Training rows.
     pub n: usize,
+    /// Training images, of which the rows are views; 0 in files of headstart before it was noted.
+    #[serde(default)]
+    pub images: usize,
     /// Training rows of each class, in the order of the classes.
     pub class_counts: Vec<usize>,
     /// Whether features were standardised (the weights act on raw features all the same).
@@ -118,7 +121,7 @@ fn default_tolerance() -> f64 {
 
 /// Scores a model (or a [`Head`]) on labelled raw features.
 ///
-/// Each row is scored as it is; leave augmented views out before.
+/// Each row is scored as it is; leave augmented views out before, or add them up with [`evaluate_views`](crate::evaluate_views).
 ///
 /// # Errors
 /// [`Error::NoRows`], labels that do not fit the model's classes, and those of [`Model::decision`]; rows that cannot be read.

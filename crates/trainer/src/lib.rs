@@ -54,6 +54,7 @@ mod train_params;
 mod tuned;
 mod validation;
 mod vectors;
+mod views;
 
 pub use calibration::{
     Calibration, CalibrationChoice, CalibrationMethod, CalibrationSummary, Curve, ECE_BINS, ProbabilityScores,
@@ -92,3 +93,4 @@ pub use train_params::{HeldOutUse, TrainParams, TrainValidParams};
 pub use tuned::Tuned;
 pub use validation::Validation;
 pub use vectors::{Part, Vectors};
+pub use views::evaluate_views;

@@ -69,7 +69,7 @@ mod tests {
         assert!(named(&imported, &lenet).contains("backbone"));
         assert!(named(&lenet, &imported).contains("backbone"));
         assert!(named(&lenet, &provenance("lenet5", "b")).contains("weights"));
-        let views = Augmentation { recipe: "crops".into(), views: 4, seed: 1 };
+        let views = Augmentation { recipe: "crops".into(), views: 4, seed: 1, definition: Some("crops".into()) };
         assert_eq!(named(&lenet, &Provenance { augmentation: views, ..lenet.clone() }), "");
     }
 }

@@ -323,6 +323,11 @@ impl<'a> Prepared<'a> {
         self.train.len()
     }
 
+    /// Number of training images, of which the rows are views.
+    pub fn train_images(&self) -> usize {
+        self.train.iter().map(|&row| self.samples.groups[row]).collect::<std::collections::HashSet<_>>().len()
+    }
+
     /// Whether solvers see fewer columns than there are features.
     pub fn is_reduced(&self) -> bool {
         self.train.len() <= self.samples.features.ncols()

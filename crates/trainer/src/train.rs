@@ -169,6 +169,7 @@ fn train_with(
         tool_version: env!("CARGO_PKG_VERSION").into(),
         engine: if head.kind == HeadKind::Knn { "brute-force" } else { engine(head).name() }.into(),
         n: prepared.train_rows(),
+        images: prepared.train_images(),
         class_counts: prepared.class_counts(),
         standardize: prepared.standardize(),
         class_weight: head.class_weight,

@@ -141,9 +141,7 @@ impl Vectors {
         let mut left_out: Vec<(String, usize)> = self.classes.iter().map(|class| (class.clone(), 0)).collect();
         self.labels.iter().for_each(|&label| left_out[label].1 += 1);
         let kept: Vec<usize> = (0..self.len()).filter(|&row| new_label[self.labels[row]].is_some()).collect();
-        if kept.len() < self.len() {
-            *self = self.select(&kept);
-        }
+        self.keep_rows(&kept);
         self.labels = self.labels.iter().filter_map(|&label| new_label[label]).collect();
         self.classes = classes.to_vec();
         let mut keeps = new_label.iter();
@@ -164,6 +162,24 @@ impl Vectors {
             rows: rows.iter().map(|&row| self.rows[row]).collect(),
             classes: self.classes.clone(),
         }
+    }
+
+    /// Leaves out augmented views, which are no images of their own and not scored.
+    pub fn keep_scored(&mut self) {
+        let scored: Vec<usize> = (0..self.len()).filter(|&row| self.scored[row]).collect();
+        self.keep_rows(&scored);
+    }
+
+    /// Keeps these rows, given in ascending order.
+    fn keep_rows(&mut self, kept: &[usize]) {
+        if kept.len() < self.len() {
+            *self = self.select(kept);
+        }
+    }
+
+    /// Number of images, whose views are the rows.
+    pub fn images(&self) -> usize {
+        self.groups.iter().collect::<std::collections::HashSet<_>>().len()
     }
 
     /// Borrowed for training.
@@ -309,6 +325,19 @@ mod tests {
             rows: (100..100 + labels.len()).collect(),
             classes: classes.iter().map(ToString::to_string).collect(),
         }
+    }
+
+    #[test]
+    fn views_are_counted_once_and_left_out_of_scores() {
+        let mut views = vectors(&[0, 0, 1, 1], &["ant", "bee"]);
+        (views.groups, views.scored) = (vec![0, 0, 1, 1], vec![true, false, true, false]);
+        assert_eq!((views.images(), views.len()), (2, 4));
+        views.keep_scored();
+        assert_eq!(
+            (&views.labels[..], &views.rows[..], &views.groups[..]),
+            (&[0, 1][..], &[100, 102][..], &[0, 1][..])
+        );
+        assert_eq!(views.features.view().read(&[0, 1]).unwrap(), ndarray::array![[0.0, 1.0], [20.0, 21.0]]);
     }
 
     #[test]

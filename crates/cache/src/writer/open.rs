@@ -11,7 +11,7 @@ use crate::contents::{Contents, Rows};
 use crate::error::{At, Error, Result};
 use crate::journal::roll_back;
 use crate::lock::{Lock, sidecar};
-use crate::provenance::{FORMAT_VERSION, Provenance};
+use crate::provenance::{Augmentation, FORMAT_VERSION, Provenance};
 use crate::reader::open_file;
 use crate::schema::{
     CLASSES, LAYERS, PROVENANCE, ROWS, Reason, RowSpec, Status, VERSION, check_signature, create_column,
@@ -53,6 +53,7 @@ impl Writer {
             roll_back(path)?;
             let mut writer = Self::open_existing(path, lock)?;
             writer.check_key(provenance)?;
+            writer.take_augmentation(provenance)?;
             let ids = writer.add_rows(rows, classes)?;
             Ok((writer, ids))
         } else {
@@ -113,6 +114,26 @@ impl Writer {
                 name(&run.images)
             );
         }
+        Ok(())
+    }
+
+    /// Notes that the file is getting more views; what can be added is checked already.
+    fn take_augmentation(&mut self, run: &Provenance) -> Result<()> {
+        let (file, run) = (&self.provenance.augmentation, &run.augmentation);
+        if file.views >= run.views {
+            return Ok(());
+        }
+        // The name that the recipe had first stays.
+        let recipe = if file.definition.is_none() { &run.recipe } else { &file.recipe };
+        let augmentation = Augmentation { recipe: recipe.clone(), ..run.clone() };
+        let provenance = Provenance { augmentation, ..self.provenance.clone() };
+        let json = provenance_json(&provenance)?;
+        let path = self.path.clone();
+        self.restructure(|file| {
+            let write = || file.attr(PROVENANCE)?.write_scalar(&to_hdf5(&json)?);
+            write().at(&path, "cannot note the augmentation")
+        })?;
+        self.provenance = provenance;
         Ok(())
     }
 
@@ -234,8 +255,7 @@ fn create_file(path: &Path, provenance: &Provenance, rows: &[RowSpec], classes: 
     let _ = std::fs::remove_file(&temporary);
     let doing = "cannot make the file";
     let build = || -> Result<()> {
-        let json = serde_json::to_string_pretty(provenance)
-            .map_err(|error| Error::BadSchema(format!("provenance cannot be written as JSON: {error}")))?;
+        let json = provenance_json(provenance)?;
         let write = || -> hdf5::Result<()> {
             let file = file_options().create(&temporary)?;
             file.new_attr::<u32>().create(VERSION)?.write_scalar(&FORMAT_VERSION)?;
@@ -267,6 +287,11 @@ fn create_file(path: &Path, provenance: &Provenance, rows: &[RowSpec], classes: 
     build().inspect_err(|_| {
         let _ = std::fs::remove_file(&temporary);
     })
+}
+
+fn provenance_json(provenance: &Provenance) -> Result<String> {
+    serde_json::to_string_pretty(provenance)
+        .map_err(|error| Error::BadSchema(format!("provenance cannot be written as JSON: {error}")))
 }
 
 /// Makes every column of `/rows` longer by `rows`.

@@ -2,8 +2,9 @@
 //!
 //! [`listing`] says which images there are, with their labels and splits; [`decode()`] turns the bytes of one file into an
 //! upright RGB image; [`prepare()`] brings that to the square the backbone sees; [`geometry`] holds the measures of this.
-//! Scaling to 0…1 and normalising is left to the device that runs the backbone.
+//! [`augment`] makes varied views of it. Scaling to 0…1 and normalising is left to the device that runs the backbone.
 
+pub mod augment;
 pub mod decode;
 pub mod geometry;
 mod jpeg;

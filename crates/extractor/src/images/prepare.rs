@@ -28,18 +28,10 @@ thread_local! {
 ///
 /// [`GeometryError`] when the preprocessing cannot be carried out, or a buffer's length does not fit it.
 pub fn prepare(image: &Image8, preprocessing: &Preprocessing, out: &mut [u8]) -> Result<(), GeometryError> {
-    geometry::check_pixels(preprocessing)?;
+    check_input(image, preprocessing, out)?;
     let &Image8 { width, height, .. } = image;
-    if width == 0 || height == 0 || image.pixels.len() as u64 != u64::from(width) * u64::from(height) * 3 {
-        return Err(GeometryError::Image { width, height, bytes: image.pixels.len() });
-    }
     let size = preprocessing.size as usize;
     let channels = preprocessing.channels as usize;
-    let expected = size * size * channels;
-    if out.len() != expected {
-        return Err(GeometryError::Buffer { expected, found: out.len() });
-    }
-
     let (across, down) = spans(width, height, preprocessing);
     if (across.pixels, down.pixels) != (preprocessing.size, preprocessing.size) {
         out.fill(0);
@@ -60,8 +52,22 @@ pub fn prepare(image: &Image8, preprocessing: &Preprocessing, out: &mut [u8]) ->
     Ok(())
 }
 
+/// Whether an image can be prepared so, into this buffer.
+pub(super) fn check_input(image: &Image8, preprocessing: &Preprocessing, out: &[u8]) -> Result<(), GeometryError> {
+    geometry::check_pixels(preprocessing)?;
+    let &Image8 { width, height, .. } = image;
+    if width == 0 || height == 0 || image.pixels.len() as u64 != u64::from(width) * u64::from(height) * 3 {
+        return Err(GeometryError::Image { width, height, bytes: image.pixels.len() });
+    }
+    let expected = preprocessing.size as usize * preprocessing.size as usize * preprocessing.channels as usize;
+    if out.len() != expected {
+        return Err(GeometryError::Buffer { expected, found: out.len() });
+    }
+    Ok(())
+}
+
 /// ITU-R 601-2 luma with the 16-bit weights that Pillow uses; white stays 255 and grey itself.
-fn luma([red, green, blue]: [u8; 3]) -> u8 {
+pub(super) fn luma([red, green, blue]: [u8; 3]) -> u8 {
     ((u32::from(red) * 19595 + u32::from(green) * 38470 + u32::from(blue) * 7471 + 0x8000) >> 16) as u8
 }
 

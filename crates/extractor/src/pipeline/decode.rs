@@ -1,9 +1,29 @@
 //! Decode workers: image files to batches of prepared 8-bit pixels, all cores at once, in row order.
 
-use crate::images::{self, Image8};
+use crate::images::{self, Image8, augment::Augmenter};
 use headstart_cache::Preprocessing;
 use rayon::prelude::*;
-use std::{cell::RefCell, path::Path, time::Instant};
+use std::{cell::Cell, path::Path, time::Instant};
+
+/// One view of an image.
+#[derive(Debug, Clone)]
+pub struct View<'a> {
+    /// The file, or why it is already known to be bad.
+    pub image: Result<&'a Path, String>,
+    /// What the image is called, which decides what is random in its views.
+    pub name: &'a str,
+    /// 0 for the image as it is.
+    pub number: u32,
+}
+
+/// What views look like.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// What the backbone sees.
+    pub preprocessing: &'a Preprocessing,
+    /// What makes views other than 0; without it every view is the image as it is.
+    pub augmenter: Option<&'a Augmenter>,
+}
 
 /// Consecutive rows, decoded.
 pub struct Batch {
@@ -17,41 +37,66 @@ pub struct Batch {
     pub seconds: f64,
 }
 
-/// Reads, decodes and prepares the images at `paths` (none: a row known to be bad, with its reason).
-pub fn batch(first_row: usize, rows: &[Result<&Path, String>], preprocessing: &Preprocessing) -> Batch {
-    let side = preprocessing.size as usize;
-    let image_bytes = side * side * preprocessing.channels as usize;
+/// Reads, decodes and prepares images. Neighbouring views of one image share the decoding.
+pub fn batch(first_row: usize, rows: &[View], input: Input) -> Batch {
+    let side = input.preprocessing.size as usize;
+    let image_bytes = side * side * input.preprocessing.channels as usize;
     let mut pixels = vec![0_u8; rows.len() * image_bytes];
-    let outcomes: Vec<(Option<String>, f64)> = pixels
-        .par_chunks_mut(image_bytes)
-        .zip(rows)
-        .map(|(out, row)| {
-            let start = Instant::now();
-            let failure = match row {
-                Ok(path) => read(path, preprocessing, out).err(),
-                Err(reason) => Some(reason.clone()),
-            };
-            (failure, start.elapsed().as_secs_f64())
+    let mut rest = &mut pixels[..];
+    let mut groups = Vec::new();
+    for views in rows.chunk_by(|a, b| a.name == b.name && a.image == b.image) {
+        let (out, after) = rest.split_at_mut(views.len() * image_bytes);
+        groups.push((views, out));
+        rest = after;
+    }
+    let outcomes: Vec<(Vec<Option<String>>, f64)> = groups
+        .into_par_iter()
+        .map(|(views, out)| match &views[0].image {
+            Ok(path) => read(path, views, input, out),
+            Err(reason) => (vec![Some(reason.clone()); views.len()], 0.0),
         })
         .collect();
     let seconds = outcomes.iter().map(|(_, seconds)| seconds).sum();
-    let failures: Vec<Option<String>> = outcomes.into_iter().map(|(failure, _)| failure).collect();
+    let failures: Vec<Option<String>> = outcomes.into_iter().flat_map(|(failures, _)| failures).collect();
     pack(&mut pixels, image_bytes, &failures);
     Batch { first_row, failures, pixels, seconds }
 }
 
 thread_local! {
-    /// Each worker's decoded image, whose memory is used again.
-    static IMAGE: RefCell<Image8> = RefCell::default();
+    /// Each worker's decoded image, whose memory is used again. It is taken while in use: a worker that waits for the views of one
+    /// image may be given another.
+    static IMAGE: Cell<Image8> = Cell::default();
 }
 
-/// One image file as prepared pixels.
-fn read(path: &Path, preprocessing: &Preprocessing, out: &mut [u8]) -> Result<(), String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    IMAGE.with_borrow_mut(|image| {
-        images::decode_into(&bytes, image).map_err(|error| error.to_string())?;
-        images::prepare(image, preprocessing, out).map_err(|error| error.to_string())
-    })
+/// Views of one image file as prepared pixels: why each failed, and seconds of work.
+fn read(path: &Path, views: &[View], input: Input, out: &mut [u8]) -> (Vec<Option<String>>, f64) {
+    let start = Instant::now();
+    let mut image = IMAGE.take();
+    let decoded = std::fs::read(path)
+        .map_err(|error| format!("cannot be read: {error}"))
+        .and_then(|bytes| images::decode_into(&bytes, &mut image).map_err(|error| error.to_string()));
+    let mut seconds = start.elapsed().as_secs_f64();
+    let failures = match decoded {
+        Err(reason) => vec![Some(reason); views.len()],
+        Ok(()) => {
+            let outcomes: Vec<(Option<String>, f64)> = out
+                .par_chunks_mut(out.len() / views.len())
+                .zip(views)
+                .map(|(out, view)| {
+                    let start = Instant::now();
+                    let prepared = match input.augmenter {
+                        Some(augmenter) => augmenter.prepare(&image, view.name, view.number, input.preprocessing, out),
+                        None => images::prepare(&image, input.preprocessing, out),
+                    };
+                    (prepared.err().map(|error| error.to_string()), start.elapsed().as_secs_f64())
+                })
+                .collect();
+            seconds += outcomes.iter().map(|(_, seconds)| seconds).sum::<f64>();
+            outcomes.into_iter().map(|(failure, _)| failure).collect()
+        }
+    };
+    IMAGE.set(image);
+    (failures, seconds)
 }
 
 /// Moves the good rows together, in order.
@@ -71,11 +116,39 @@ fn pack(pixels: &mut Vec<u8>, image_bytes: usize, failures: &[Option<String>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::images::{augment::Recipe, geometry::imagenet};
 
     #[test]
     fn packing_keeps_the_order_of_the_good_rows() {
         let mut pixels = vec![1, 1, 2, 2, 3, 3, 4, 4];
         pack(&mut pixels, 2, &[Some("broken".into()), None, Some("broken".into()), None]);
         assert_eq!(pixels, [2, 2, 4, 4]);
+    }
+
+    #[test]
+    fn views_do_not_depend_on_batches_order_or_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["a.png", "b.png", "c.png"];
+        for (shade, name) in (1..).zip(names) {
+            let image = image::RgbImage::from_fn(40, 30, |x, y| image::Rgb([(x * shade) as u8, (y * 8) as u8, 9]));
+            image.save(folder.path().join(name)).unwrap();
+        }
+        let preprocessing = imagenet(20);
+        let augmenter = Augmenter::new(Recipe::standard(), 4);
+        let input = Input { preprocessing: &preprocessing, augmenter: Some(&augmenter) };
+        let paths: Vec<_> = names.iter().map(|name| folder.path().join(name)).collect();
+        let view = |image: usize, number| View { image: Ok(&paths[image]), name: names[image], number };
+        let rows: Vec<View> =
+            (0..3).flat_map(|image| (0..5).map(move |number| (image, number))).map(|(i, n)| view(i, n)).collect();
+        let whole = batch(0, &rows, input);
+        assert!(whole.failures.iter().all(Option::is_none));
+        let bytes = 20 * 20 * 3;
+        for (row, alone) in rows.iter().enumerate().rev() {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1 + row % 4).build().unwrap();
+            let one = pool.install(|| batch(row, std::slice::from_ref(alone), input));
+            assert_eq!(one.pixels, whole.pixels[row * bytes..(row + 1) * bytes], "row {row}");
+        }
+        let pieces: Vec<u8> = rows.chunks(4).flat_map(|rows| batch(0, rows, input).pixels).collect();
+        assert_eq!(pieces, whole.pixels);
     }
 }

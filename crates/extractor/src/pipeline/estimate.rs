@@ -1,14 +1,15 @@
 //! What a run will take, told before it starts: bytes from the widths, time from a few real images.
 
-use super::{ExtractError, decode, run::Run, segments::Segment, stored_as};
-use crate::{engine::Engine, graph::Tap, images::Listing};
-use headstart_cache::{Cache, Store};
-use serde::Serialize;
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-    time::Instant,
+use super::{
+    ExtractError, decode,
+    run::{Run, Source},
+    segments::Segment,
+    stored_as,
 };
+use crate::{engine::Engine, graph::Tap};
+use headstart_cache::{Cache, RowSpec, Store};
+use serde::Serialize;
+use std::{collections::HashSet, path::Path, time::Instant};
 
 /// Images the measurement looks at, at most.
 const SAMPLE: usize = 8;
@@ -31,27 +32,25 @@ pub struct Estimate {
 }
 
 /// Measures the first piece on a few of its images.
-pub fn measure(
-    run: &Run,
-    pieces: &[Segment],
-    engine: &Engine,
-    images: &[Result<PathBuf, String>],
-) -> Result<Estimate, ExtractError> {
+pub fn measure(run: &Run, pieces: &[Segment], engine: &Engine, sources: &[Source]) -> Result<Estimate, ExtractError> {
     let rows: usize = pieces.iter().map(|piece| piece.rows.len()).sum();
     let bytes: u64 = pieces
         .iter()
         .map(|piece| piece.rows.len() as u64 * piece.layers.iter().map(|&layer| run.row_bytes[layer]).sum::<u64>())
         .sum();
-    let seconds = seconds_per_row(run, engine, images)?.map(|seconds| seconds * rows as f64);
+    let seconds = seconds_per_row(run, engine, sources)?.map(|seconds| seconds * rows as f64);
     Ok(Estimate { rows, already: run.listed.len().saturating_sub(rows), bytes, seconds })
 }
 
 /// How many bytes of activations the file lacks; none for one that has every row of every tap.
-pub fn missing_bytes(output: &Path, taps: &[Tap], store: Option<Store>, listing: &Listing) -> u64 {
+pub fn missing_bytes(output: &Path, taps: &[Tap], store: Option<Store>, wanted: &[RowSpec]) -> u64 {
     // A file that cannot be read is reported by the writer, in its own words.
     let existing = output.exists().then(|| Cache::open(output).ok()).flatten();
-    let known: HashSet<&str> = existing.iter().flat_map(|cache| &cache.rows().path).map(String::as_str).collect();
-    let new = listing.items.iter().filter(|item| !known.contains(item.name.as_str())).count();
+    let known: HashSet<(&str, u32)> = existing
+        .iter()
+        .flat_map(|cache| cache.rows().path.iter().map(String::as_str).zip(cache.rows().view.iter().copied()))
+        .collect();
+    let new = wanted.iter().filter(|row| !known.contains(&(row.path.as_str(), row.view))).count();
     let rows = known.len() + new;
     taps.iter()
         .map(|tap| {
@@ -75,17 +74,12 @@ pub fn check_space(output: &Path, missing: u64) -> Result<(), ExtractError> {
 }
 
 /// Seconds a row takes when decoding and the forward pass overlap: the slower of the two.
-fn seconds_per_row(
-    run: &Run,
-    engine: &Engine,
-    images: &[Result<PathBuf, String>],
-) -> Result<Option<f64>, ExtractError> {
+fn seconds_per_row(run: &Run, engine: &Engine, sources: &[Source]) -> Result<Option<f64>, ExtractError> {
     // Two at least: the only one might be broken.
-    let size = (images.len() / ONE_IN).clamp(2, SAMPLE);
-    let step = (images.len() / size).max(1);
-    let sample: Vec<Result<&Path, String>> =
-        images.iter().step_by(step).take(size).map(|image| image.as_deref().map_err(Clone::clone)).collect();
-    let batch = decode::batch(0, &sample, &run.backbone.preprocessing);
+    let size = (sources.len() / ONE_IN).clamp(2, SAMPLE);
+    let step = (sources.len() / size).max(1);
+    let sample: Vec<decode::View> = sources.iter().step_by(step).take(size).map(Source::view).collect();
+    let batch = decode::batch(0, &sample, run.input());
     let good = batch.failures.iter().filter(|failure| failure.is_none()).count();
     if good == 0 {
         return Ok(None);

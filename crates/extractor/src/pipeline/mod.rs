@@ -7,6 +7,7 @@ mod run;
 mod segments;
 mod vectors;
 
+pub use decode::View;
 pub use estimate::Estimate;
 pub use vectors::for_each_vector;
 
@@ -14,13 +15,14 @@ use crate::{
     backbone::{Backbone, BackboneError, WeightsChoice},
     engine::{self, DeviceChoice, DeviceError, EngineError, Precision},
     graph::{LayerSpec, SelectError, Tap},
-    images::{self, ListError, Listing},
+    images::{self, Item, ListError, Listing, augment::Augmenter},
 };
 use headstart_cache::{
     Augmentation, Error as CacheError, FORMAT_VERSION, LayerDesc, Provenance, Resize, RowSpec, Status, Store, Writer,
 };
 use serde::Serialize;
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
     time::Instant,
@@ -53,10 +55,25 @@ pub struct ExtractOptions {
     pub size: Option<u32>,
     /// Geometry, instead of the weights' own.
     pub resize: Option<Resize>,
+    /// Views of the images; none: each image as it is.
+    pub augment: Option<AugmentOptions>,
     /// Stop at the first broken image instead of noting it.
     pub fail_on_bad_image: bool,
     /// Try the images again that failed in an earlier run.
     pub retry_failed: bool,
+}
+
+/// Which views images get.
+#[derive(Debug, Clone)]
+pub struct AugmentOptions {
+    /// What people call the recipe.
+    pub name: String,
+    /// What makes the views.
+    pub augmenter: Augmenter,
+    /// Views per image, the image itself included.
+    pub views: u32,
+    /// Whether images that are not trained on get them too.
+    pub test_views: bool,
 }
 
 /// Told what is going on; the command line draws bars from it.
@@ -146,8 +163,10 @@ pub struct StageSeconds {
 pub struct Summary {
     /// The cache.
     pub output: PathBuf,
-    /// Rows in it.
+    /// Rows in it: one for each view of an image.
     pub rows: usize,
+    /// Images in it.
+    pub images: usize,
     /// Rows computed by this run.
     pub computed: usize,
     /// Datasets asked for, `layer:pool`.
@@ -185,7 +204,9 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     }
     let mut backbone = Backbone::describe(&options.backbone, &options.weights, options.size, options.resize)?;
     let taps = backbone.select(&options.layers)?;
-    let missing = estimate::missing_bytes(&options.output, &taps, options.store, &listing);
+    let wanted = wanted_rows(&listing, options.augment.as_ref());
+    let (specs, files): (Vec<RowSpec>, Vec<&Path>) = wanted.into_iter().unzip();
+    let missing = estimate::missing_bytes(&options.output, &taps, options.store, &specs);
     // Weights that will run are found sound before a file is touched; a complete file does not need their numbers.
     if missing > 0 || !options.output.exists() {
         backbone.read_weights()?;
@@ -195,8 +216,7 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         (!options.output.exists()).then(|| engine::resolve(options.device, options.precision)).transpose()?;
     let provenance = provenance(&backbone, options, &listing);
     estimate::check_space(&options.output, missing)?;
-    let (mut writer, ids) =
-        Writer::open_or_create(&options.output, &provenance, &row_specs(&listing), &listing.classes)?;
+    let (mut writer, ids) = Writer::open_or_create(&options.output, &provenance, &specs, &listing.classes)?;
     let end = ids.iter().copied().max().map_or(0, |last| last + 1);
     let failed_before = writer.rows().with_status(Status::Failed);
     let retry = options.retry_failed && !failed_before.is_empty();
@@ -221,16 +241,19 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     let pieces = segments::segments(&committed, end);
     let row_bytes: Vec<u64> =
         taps.iter().zip(&descs).map(|(tap, desc)| (tap.width() * desc.store.size()) as u64).collect();
-    let listed: Vec<Option<&Path>> = paths_by_row(writer.rows().len(), &listing, &ids);
+    let mut listed: Vec<Option<&Path>> = vec![None; writer.rows().len()];
+    ids.iter().zip(&files).for_each(|(&row, &file)| listed[row] = Some(file));
+    let names: HashSet<&str> = specs.iter().map(|spec| spec.path.as_str()).collect();
 
     let mut summary = Summary {
         output: options.output.clone(),
         rows: writer.rows().len(),
+        images: writer.rows().path.iter().collect::<HashSet<_>>().len(),
         computed: 0,
         layers: taps.iter().map(Tap::dataset).collect(),
         device: None,
         failed: Vec::new(),
-        unlisted: listed[..end].iter().filter(|path| path.is_none()).count(),
+        unlisted: writer.rows().path[..end].iter().filter(|name| !names.contains(name.as_str())).count(),
         interrupted: false,
         rate: 0.0,
         seconds: StageSeconds::default(),
@@ -244,6 +267,7 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
             row_bytes: &row_bytes,
             listed: &listed,
             root: &listing.root,
+            augmenter: options.augment.as_ref().map(|augment| &augment.augmenter),
             device,
             precision: options.precision,
             batch: options.batch.unwrap_or(if device.is_cuda() { 256 } else { 32 }).max(1),
@@ -261,8 +285,9 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         summary.rate = summary.computed as f64 / summary.seconds.total.max(1e-9);
     }
     let rows = writer.rows();
+    let mut told = HashSet::new();
     summary.failed = (0..rows.len())
-        .filter(|&row| rows.status[row] == Status::Failed)
+        .filter(|&row| rows.status[row] == Status::Failed && told.insert(&rows.path[row]))
         .map(|row| (rows.path[row].clone(), rows.error[row].clone()))
         .collect();
     writer.finish()?;
@@ -294,22 +319,33 @@ fn provenance(backbone: &Backbone, options: &ExtractOptions, listing: &Listing) 
         preprocessing: Some(backbone.preprocessing.clone()),
         decoder: Some(images::DECODER.into()),
         compute_dtype: options.precision.name().into(),
-        augmentation: Augmentation::none(),
+        augmentation: options.augment.as_ref().map_or_else(Augmentation::none, AugmentOptions::describe),
         images: Some(std::path::absolute(&listing.root).unwrap_or_else(|_| listing.root.clone()).display().to_string()),
     }
 }
 
-fn row_specs(listing: &Listing) -> Vec<RowSpec> {
-    listing
-        .items
-        .iter()
-        .map(|item| RowSpec {
-            path: item.name.clone(),
-            label: item.label.map_or(-1, |label| label as i32),
-            split: item.split.clone(),
-            view: 0,
+impl AugmentOptions {
+    fn describe(&self) -> Augmentation {
+        self.augmenter.describe(&self.name, self.views)
+    }
+
+    /// How many views an image gets: those of images that are trained on only, unless others are wanted too.
+    fn views_of(&self, item: &Item) -> u32 {
+        let trains = item.split.is_empty() || item.split == "train";
+        if trains || self.test_views { self.views } else { 1 }
+    }
+}
+
+/// The rows that the listed images should have, view after view, each with its file.
+fn wanted_rows<'a>(listing: &'a Listing, augment: Option<&AugmentOptions>) -> Vec<(RowSpec, &'a Path)> {
+    let of_image = |item: &'a Item| {
+        let label = item.label.map_or(-1, |label| label as i32);
+        (0..augment.map_or(1, |augment| augment.views_of(item))).map(move |view| {
+            let spec = RowSpec { path: item.name.clone(), label, split: item.split.clone(), view };
+            (spec, item.path.as_path())
         })
-        .collect()
+    };
+    listing.items.iter().flat_map(of_image).collect()
 }
 
 fn layer_desc(tap: &Tap, store: Option<Store>, device: &str) -> LayerDesc {
@@ -327,13 +363,4 @@ fn layer_desc(tap: &Tap, store: Option<Store>, device: &str) -> LayerDesc {
 /// How a tap's values are stored: as asked for, else maps as f16 and vectors as f32.
 fn stored_as(tap: &Tap, asked: Option<Store>) -> Store {
     asked.unwrap_or(if tap.stored.len() > 1 { Store::F16 } else { Store::F32 })
-}
-
-/// For each row of the file, where its image is; none for rows that are not listed any more.
-fn paths_by_row<'a>(rows: usize, listing: &'a Listing, ids: &[usize]) -> Vec<Option<&'a Path>> {
-    let mut paths = vec![None; rows];
-    for (item, &id) in listing.items.iter().zip(ids) {
-        paths[id] = Some(item.path.as_path());
-    }
-    paths
 }

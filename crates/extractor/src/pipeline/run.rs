@@ -5,6 +5,7 @@ use crate::{
     backbone::Backbone,
     engine::{Engine, Precision},
     graph::{LayerSpec, Tap},
+    images::augment::Augmenter,
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use headstart_cache::{Error as CacheError, LayerId, RowOutcome, Rows, Status, Writer};
@@ -29,6 +30,7 @@ pub struct Run<'a> {
     /// Image of each row of the file.
     pub listed: &'a [Option<&'a Path>],
     pub root: &'a Path,
+    pub augmenter: Option<&'a Augmenter>,
     pub device: tch::Device,
     pub precision: Precision,
     pub batch: usize,
@@ -37,13 +39,27 @@ pub struct Run<'a> {
     pub stop: &'a AtomicBool,
 }
 
+/// Where a row comes from.
+pub struct Source {
+    /// The image, or why the row is already known to be bad.
+    image: Result<PathBuf, String>,
+    name: String,
+    view: u32,
+}
+
+impl Source {
+    pub fn view(&self) -> decode::View<'_> {
+        let image = self.image.as_deref().map_err(Clone::clone);
+        decode::View { image, name: &self.name, number: self.view }
+    }
+}
+
 /// What the file and the listing say about the rows of a segment.
 struct Known<'a> {
-    names: &'a [String],
+    sources: &'a [Source],
     /// Whether other layers have the row's values already.
     done: &'a [bool],
     first: usize,
-    images: &'a [Result<PathBuf, String>],
 }
 
 /// The values of consecutive rows on their way to the file.
@@ -66,18 +82,23 @@ impl Run<'_> {
             let taps: Vec<Tap> = piece.layers.iter().map(|&layer| self.taps[layer].clone()).collect();
             let layers: Vec<LayerId> = piece.layers.iter().map(|&layer| self.layers[layer]).collect();
             let engine = self.engine(&taps)?;
-            let images = self.images(writer.rows(), piece.rows.clone());
+            let sources = self.sources(writer.rows(), piece.rows.clone());
             if !announced {
-                let plan = estimate::measure(self, pieces, &engine, &images)?;
+                let plan = estimate::measure(self, pieces, &engine, &sources)?;
                 self.progress.begin(&plan);
                 announced = true;
             }
-            writer = self.segment(writer, piece.rows.clone(), &images, &engine, &layers, summary)?;
+            writer = self.segment(writer, piece.rows.clone(), &sources, &engine, &layers, summary)?;
             if summary.interrupted {
                 break;
             }
         }
         Ok(writer)
+    }
+
+    /// What rows look like to the backbone.
+    pub fn input(&self) -> decode::Input<'_> {
+        decode::Input { preprocessing: &self.backbone.preprocessing, augmenter: self.augmenter }
     }
 
     fn engine(&self, taps: &[Tap]) -> Result<Engine, ExtractError> {
@@ -97,13 +118,14 @@ impl Run<'_> {
                 summary.interrupted = true;
                 return Ok(());
             }
-            let names: Vec<String> = rows.iter().map(|&row| writer.rows().path[row].clone()).collect();
-            let paths: Vec<PathBuf> = rows.iter().zip(&names).map(|(&row, name)| self.image(row, name)).collect();
-            let rows_in: Vec<Result<&Path, String>> = paths.iter().map(|path| Ok(path.as_path())).collect();
-            let batch = decode::batch(rows[0], &rows_in, &self.backbone.preprocessing);
-            for (name, failure) in names.iter().zip(&batch.failures) {
-                if let Some(reason) = failure {
-                    self.bad_image(name, reason, false)?;
+            let again =
+                |&row: &usize| Source { image: Ok(self.image(row, writer.rows())), ..source(row, writer.rows()) };
+            let sources: Vec<Source> = rows.iter().map(again).collect();
+            let views: Vec<decode::View> = sources.iter().map(Source::view).collect();
+            let batch = decode::batch(rows[0], &views, self.input());
+            for (at, failure) in batch.failures.iter().enumerate() {
+                if let Some(reason) = failure.as_ref().filter(|_| begins_image(&sources, at)) {
+                    self.bad_image(&sources[at].name, reason, false)?;
                 }
             }
             let values = self.expand(&engine, &batch)?;
@@ -115,17 +137,17 @@ impl Run<'_> {
     }
 
     /// Where the image of a row is: as listed, or where it would be if it were.
-    fn image(&self, row: usize, name: &str) -> PathBuf {
-        self.listed[row].map_or_else(|| self.root.join(name), PathBuf::from)
+    fn image(&self, row: usize, rows: &Rows) -> PathBuf {
+        self.listed[row].map_or_else(|| self.root.join(&rows.path[row]), PathBuf::from)
     }
 
-    /// Where the image of each row is, or why the row is already known to be bad. A row that failed for one layer stays
-    /// failed for the next, so that a row is good in all of them or in none.
-    fn images(&self, rows: &Rows, range: Range<usize>) -> Vec<Result<PathBuf, String>> {
+    /// Where each row comes from. A row that failed for one layer stays failed for the next, so that a row is good in all of
+    /// them or in none.
+    fn sources(&self, rows: &Rows, range: Range<usize>) -> Vec<Source> {
         range
             .map(|row| match rows.status[row] {
-                Status::Failed => Err(rows.error[row].clone()),
-                _ => Ok(self.image(row, &rows.path[row])),
+                Status::Failed => source(row, rows),
+                _ => Source { image: Ok(self.image(row, rows)), ..source(row, rows) },
             })
             .collect()
     }
@@ -134,26 +156,20 @@ impl Run<'_> {
         &self,
         writer: Writer,
         rows: Range<usize>,
-        images: &[Result<PathBuf, String>],
+        sources: &[Source],
         engine: &Engine,
         layers: &[LayerId],
         summary: &mut Summary,
     ) -> Result<Writer, ExtractError> {
-        let names = writer.rows().path[rows.clone()].to_vec();
         let done: Vec<bool> = writer.rows().status[rows.clone()].iter().map(|&status| status == Status::Done).collect();
         std::thread::scope(|scope| {
             let (decoded_out, decoded_in) = bounded(QUEUE);
             let (computed_out, computed_in) = bounded(QUEUE);
             let first = rows.start;
-            let decoder = scope.spawn(move || self.decode(rows, images, decoded_out));
+            let decoder = scope.spawn(move || self.decode(rows, sources, decoded_out));
             let file = scope.spawn(move || self.write(writer, computed_in, layers));
-            let forward = self.forward(
-                engine,
-                decoded_in,
-                computed_out,
-                Known { names: &names, done: &done, first, images },
-                summary,
-            );
+            let known = Known { sources, done: &done, first };
+            let forward = self.forward(engine, decoded_in, computed_out, known, summary);
             let stopped = decoder.join().map_err(|_| ExtractError::Lost("decoding"))?;
             let (writer, seconds) = file.join().map_err(|_| ExtractError::Lost("writing"))??;
             summary.seconds.write += seconds;
@@ -164,17 +180,15 @@ impl Run<'_> {
     }
 
     /// Feeds batches until the rows end, a signal comes or nobody listens; true when a signal came.
-    fn decode(&self, rows: Range<usize>, images: &[Result<PathBuf, String>], out: Sender<decode::Batch>) -> bool {
+    fn decode(&self, rows: Range<usize>, sources: &[Source], out: Sender<decode::Batch>) -> bool {
         let first = rows.start;
         for range in segments::batches(rows, self.batch) {
             if self.stop.load(Ordering::Relaxed) {
                 return true;
             }
-            let paths: Vec<Result<&Path, String>> = images[range.start - first..range.end - first]
-                .iter()
-                .map(|image| image.as_deref().map_err(Clone::clone))
-                .collect();
-            if out.send(decode::batch(range.start, &paths, &self.backbone.preprocessing)).is_err() {
+            let views: Vec<decode::View> =
+                sources[range.start - first..range.end - first].iter().map(Source::view).collect();
+            if out.send(decode::batch(range.start, &views, self.input())).is_err() {
                 return false;
             }
         }
@@ -197,9 +211,11 @@ impl Run<'_> {
             summary.seconds.decode_workers = rayon::current_num_threads();
             for (at, failure) in batch.failures.iter().enumerate() {
                 let row = batch.first_row - known.first + at;
-                // A row known from an earlier run was reported then.
-                if let (Some(reason), Ok(_)) = (failure, &known.images[row]) {
-                    self.bad_image(&known.names[row], reason, known.done[row])?;
+                let source = &known.sources[row];
+                // A row known from an earlier run was reported then, and an image is reported once.
+                let is_news = source.image.is_ok() && (known.done[row] || begins_image(known.sources, row));
+                if let Some(reason) = failure.as_ref().filter(|_| is_news) {
+                    self.bad_image(&source.name, reason, known.done[row])?;
                 }
             }
             let start = Instant::now();
@@ -259,6 +275,16 @@ impl Run<'_> {
         }
         Ok((writer, seconds))
     }
+}
+
+/// A row as the file knows it: where it failed, and why.
+fn source(row: usize, rows: &Rows) -> Source {
+    Source { image: Err(rows.error[row].clone()), name: rows.path[row].clone(), view: rows.view[row] }
+}
+
+/// Whether the row before this one is of another image.
+fn begins_image(sources: &[Source], row: usize) -> bool {
+    row == 0 || sources[row - 1].name != sources[row].name
 }
 
 fn outcomes(failures: Vec<Option<String>>) -> Vec<RowOutcome> {

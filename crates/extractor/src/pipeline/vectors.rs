@@ -1,25 +1,30 @@
 //! The vectors of images one after another, without a cache: what `predict` and `classify` need.
 
-use super::{ExtractError, decode, keep_freed_memory};
+use super::{
+    ExtractError,
+    decode::{self, Input, View},
+    keep_freed_memory,
+};
 use crate::{
     backbone::Backbone,
     engine::{self, DeviceChoice, Engine, EngineError, Precision},
     graph::Tap,
+    images::augment::Augmenter,
 };
-use std::path::Path;
 
 /// Batches that are decoded while the network is busy with the one before.
 const AHEAD: usize = 2;
 
-/// Hands `each` the pooled values of `tap` for every image, in order, or the reason the image cannot be used. A thread decodes
-/// a few batches ahead of the network, so memory does not grow with the number of images.
+/// Hands `each` the pooled values of `tap` for every view of an image, in order, or the reason the image cannot be used. Views other
+/// than 0 are made by `augmenter`. A thread decodes a few batches ahead of the network, so memory does not grow with the number of images.
 ///
 /// # Errors
 /// When the device or the network fails, or `each` does; a broken image is no error.
 pub fn for_each_vector<'a, E: From<ExtractError>>(
     backbone: &Backbone,
     tap: &Tap,
-    mut images: impl Iterator<Item = &'a Path> + Send,
+    mut views: impl Iterator<Item = View<'a>> + Send,
+    augmenter: Option<&Augmenter>,
     device: DeviceChoice,
     precision: Precision,
     mut each: impl FnMut(Result<&[f32], String>) -> Result<(), E>,
@@ -38,9 +43,10 @@ pub fn for_each_vector<'a, E: From<ExtractError>>(
         let (sender, batches) = crossbeam_channel::bounded(AHEAD);
         scope.spawn(move || {
             loop {
-                let rows: Vec<Result<&Path, String>> = images.by_ref().take(batch_size).map(Ok).collect();
+                let rows: Vec<View> = views.by_ref().take(batch_size).collect();
                 // The receiver is gone when the network or `each` failed.
-                if rows.is_empty() || sender.send(decode::batch(0, &rows, preprocessing)).is_err() {
+                if rows.is_empty() || sender.send(decode::batch(0, &rows, Input { preprocessing, augmenter })).is_err()
+                {
                     return;
                 }
             }

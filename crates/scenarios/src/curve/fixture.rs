@@ -62,7 +62,7 @@ impl Made {
             preprocessing: None,
             decoder: None,
             compute_dtype: "f32".into(),
-            augmentation: Augmentation { recipe: "made".into(), views: self.views, seed: 0 },
+            augmentation: Augmentation { recipe: "made".into(), views: self.views, ..Augmentation::none() },
             images: None,
         };
         let (mut writer, _) = Writer::open_or_create(&path, &provenance, &specs, &CLASSES.map(String::from)).unwrap();

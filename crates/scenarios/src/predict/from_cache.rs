@@ -3,7 +3,10 @@
 use super::{Scored, Scores};
 use headstart_cache::{Cache, LayerInfo, Status};
 use headstart_trainer::Head;
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+};
 
 /// Values that are in memory at a time: 16 MB.
 const BLOCK_VALUES: usize = 1 << 22;
@@ -33,16 +36,18 @@ pub enum FromCacheError {
 #[derive(Debug, Clone)]
 pub struct Selection {
     layer: LayerInfo,
-    rows: Vec<usize>,
+    /// The rows of each image.
+    images: Vec<Vec<usize>>,
 }
 
 impl Selection {
     /// The images of a split (none or `all`: of every split), in the order of the cache, after checking that the cache comes
-    /// from the extraction that the head was trained on. Augmented views are no images of their own.
+    /// from the extraction that the head was trained on. Augmented views are no images of their own: what the head says of
+    /// them is added to what it says of the image (`sum_views`), or they are left out.
     ///
     /// # Errors
     /// Another extraction, layer or width, an extraction that is not complete, a split without rows.
-    pub fn new(head: &Head, cache: &Cache, split: Option<&str>) -> Result<Self, FromCacheError> {
+    pub fn new(head: &Head, cache: &Cache, split: Option<&str>, sum_views: bool) -> Result<Self, FromCacheError> {
         let layer = head.layer_of(cache)?.clone();
         let all = cache.rows();
         if layer.committed < all.len() {
@@ -53,29 +58,38 @@ impl Selection {
         }
         let wanted = split.filter(|split| *split != "all");
         let is_wanted = |row: &usize| all.view[*row] == 0 && wanted.is_none_or(|split| all.split[*row] == split);
-        let rows: Vec<usize> = (0..all.len()).filter(is_wanted).collect();
+        let mut images: Vec<Vec<usize>> = (0..all.len()).filter(is_wanted).map(|row| vec![row]).collect();
+        if sum_views {
+            let place: HashMap<&str, usize> =
+                images.iter().enumerate().map(|(at, rows)| (all.path[rows[0]].as_str(), at)).collect();
+            for row in (0..all.len()).filter(|&row| all.view[row] > 0 && all.status[row] == Status::Done) {
+                if let Some(&at) = place.get(all.path[row].as_str()) {
+                    images[at].push(row);
+                }
+            }
+        }
         match wanted {
-            Some(split) if rows.is_empty() => {
+            Some(split) if images.is_empty() => {
                 let have: BTreeSet<&String> = all.split.iter().filter(|split| !split.is_empty()).collect();
                 let have = have.into_iter().map(String::as_str).chain(["all"]).map(String::from).collect();
                 Err(FromCacheError::NoRows { path: cache.path().to_path_buf(), split: split.into(), have })
             }
-            _ => Ok(Self { layer, rows }),
+            _ => Ok(Self { layer, images }),
         }
     }
 
-    /// Number of rows.
+    /// Number of images.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.images.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.images.is_empty()
     }
 }
 
-/// Hands `each` what the head says about every selected row, in order, reading a block of rows at a time. Rows whose image
+/// Hands `each` what the head says about every selected image, in order, reading a block of rows at a time. Those whose image
 /// could not be used come with the reason that the extraction noted.
 ///
 /// # Errors
@@ -87,11 +101,15 @@ pub fn predict_cache<E: From<FromCacheError>>(
     mut each: impl FnMut(Scored) -> Result<(), E>,
 ) -> Result<(), E> {
     let all = cache.rows();
-    for block in selection.rows.chunks((BLOCK_VALUES / selection.layer.width).max(1)) {
-        let usable: Vec<usize> = block.iter().copied().filter(|&row| all.status[row] == Status::Done).collect();
-        let features = cache.read_rows(&selection.layer, &usable).map_err(FromCacheError::from)?;
-        let mut scores = Scores::of_rows(head, features.view()).map_err(FromCacheError::from)?.into_iter();
-        for &row in block {
+    let views = selection.images.iter().map(Vec::len).max().unwrap_or(1);
+    for block in selection.images.chunks((BLOCK_VALUES / selection.layer.width / views).max(1)) {
+        let usable: Vec<&[usize]> =
+            block.iter().filter(|rows| all.status[rows[0]] == Status::Done).map(Vec::as_slice).collect();
+        let sizes: Vec<usize> = usable.iter().map(|rows| rows.len()).collect();
+        let features = cache.read_rows(&selection.layer, &usable.concat()).map_err(FromCacheError::from)?;
+        let scores = Scores::of_views(head, features.view(), &sizes).map_err(FromCacheError::from)?;
+        let mut scores = scores.into_iter();
+        for row in block.iter().map(|rows| rows[0]) {
             let next = if all.status[row] == Status::Done { scores.next() } else { None };
             let label = usize::try_from(all.label[row]).ok().and_then(|label| cache.classes().get(label)).cloned();
             each(Scored { path: all.path[row].clone(), label, outcome: next.ok_or_else(|| all.error[row].clone()) })?;

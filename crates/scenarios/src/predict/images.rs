@@ -7,12 +7,16 @@ use headstart_extractor::{
     backbone::{Backbone, BackboneError, WeightsChoice},
     engine::{DeviceChoice, Precision},
     graph::{LayerSpec, SelectError, Tap},
-    images::{DECODER, geometry},
-    pipeline::{ExtractError, for_each_vector},
+    images::{
+        DECODER,
+        augment::{Augmenter, RecipeError},
+        geometry,
+    },
+    pipeline::{ExtractError, View, for_each_vector},
     zoo::{self, imagenet_classes},
 };
 use headstart_trainer::Head;
-use ndarray::{ArrayView1, Axis};
+use ndarray::ArrayView2;
 use std::path::PathBuf;
 
 /// Why a prediction could not be made.
@@ -50,6 +54,15 @@ pub enum PredictError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Views are to be summed, and the head knows of none.
+    #[error(
+        "the head was trained on images as they are, so it does not know which views to add up; leave --sum-views out, or \
+         train on a cache that was extracted with --augment"
+    )]
+    NoViews,
+    /// The recipe of the head's views.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
     /// The head's layer or pool is not one of this backbone's.
     #[error("the head's layer does not fit its backbone: {0}")]
     Layer(#[from] SelectError),
@@ -76,7 +89,8 @@ pub struct Image {
 }
 
 /// Classifies images with a trained head, rebuilding the extraction from the head's provenance, and hands `each` what the
-/// head says about every image, in order. Memory does not grow with the number of images.
+/// head says about every image, in order. With `sum_views`, every image gets the views that training images had, and what the
+/// head says of them is averaged. Memory does not grow with the number of images.
 ///
 /// # Errors
 /// When the weights at hand are not those the head was trained with, the network fails, or `each` does; a broken image is no
@@ -86,18 +100,37 @@ pub fn predict<E: From<PredictError> + From<ExtractError>>(
     images: &[Image],
     weights: &WeightsChoice,
     device: DeviceChoice,
+    sum_views: bool,
     mut each: impl FnMut(Scored) -> Result<(), E>,
 ) -> Result<(), E> {
     let provenance = head.source.provenance.as_ref().ok_or(PredictError::Imported)?;
     let (backbone, tap, precision) = rebuild(head, provenance, weights)?;
-    let files = images.iter().map(|image| image.file.as_path());
+    let augmenter = Augmenter::of(&provenance.augmentation).map_err(PredictError::from)?.filter(|_| sum_views);
+    if sum_views && augmenter.is_none() {
+        return Err(PredictError::NoViews.into());
+    }
+    let views = if augmenter.is_some() { provenance.augmentation.views } else { 1 };
+    let all = images.iter().flat_map(|Image { file, name, .. }| {
+        (0..views).map(move |number| View { image: Ok(file.as_path()), name, number })
+    });
     let mut images = images.iter();
-    for_each_vector(&backbone, &tap, files, device, precision, |values| {
+    let (mut seen, mut vectors, mut failure) = (0, Vec::with_capacity(views as usize * tap.width()), None);
+    for_each_vector(&backbone, &tap, all, augmenter.as_ref(), device, precision, |values| {
+        seen += 1;
+        match values {
+            Err(reason) => failure = Some(reason),
+            Ok(values) => vectors.extend_from_slice(values),
+        }
+        if seen < views {
+            return Ok(());
+        }
         let Some(Image { name, label, .. }) = images.next().cloned() else { return Ok(()) };
-        let outcome = match values {
-            Err(reason) => Err(reason),
-            Ok(values) => Ok(scores(head, values).map_err(PredictError::from)?),
+        let outcome = match failure.take() {
+            Some(reason) => Err(reason),
+            None => Ok(scores(head, &vectors, views as usize).map_err(PredictError::from)?),
         };
+        seen = 0;
+        vectors.clear();
         each(Scored { path: name, label, outcome })
     })
 }
@@ -157,9 +190,13 @@ fn field(name: &str, reason: String) -> PredictError {
     PredictError::Field { field: name.to_string(), reason }
 }
 
-fn scores(head: &Head, values: &[f32]) -> Result<Scores, headstart_trainer::Error> {
-    let row = ArrayView1::from(values).insert_axis(Axis(0));
-    Ok(Scores::of_rows(head, row)?.swap_remove(0))
+/// The scores of one image, given the vectors of its views one after another.
+fn scores(head: &Head, values: &[f32], views: usize) -> Result<Scores, headstart_trainer::Error> {
+    let width = values.len() / views;
+    // As many values as rows times columns, by the division above.
+    let rows = ArrayView2::from_shape((views, width), &values[..views * width])
+        .map_err(|_| headstart_trainer::Error::Width { expected: head.width(), got: width })?;
+    Ok(Scores::of_views(head, rows, &[views])?.swap_remove(0))
 }
 
 /// The `top` likeliest ImageNet-1k classes of each image, by the backbone's own classifier.
@@ -183,7 +220,8 @@ pub fn classify(
     let tap = backbone.select(&[spec])?.swap_remove(0);
     let mut predictions = Vec::with_capacity(images.len());
     let mut paths = images.iter();
-    for_each_vector(backbone, &tap, images.iter().map(PathBuf::as_path), device, precision, |values| {
+    let views = images.iter().map(|path| View { image: Ok(path), name: "", number: 0 });
+    for_each_vector(backbone, &tap, views, None, device, precision, |values| {
         let path = paths.next().map(|path| path.display().to_string()).unwrap_or_default();
         let (guesses, error) = match values {
             Err(reason) => (Vec::new(), Some(reason)),

@@ -45,18 +45,22 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// The scores of n × d raw features, row by row.
+    /// The scores of images whose views are the rows of n × d raw features: the first `sizes[0]` rows are the first image, and so
+    /// on. What the head says of views is averaged ([`Verdicts::summed`]).
     ///
     /// # Errors
     /// Another width than the head's, NaN and infinities.
-    pub fn of_rows(head: &Head, features: ArrayView2<f32>) -> Result<Vec<Self>, Error> {
-        let Verdicts { decision, probabilities, predicted } = head.verdicts(features)?;
+    pub fn of_views(head: &Head, features: ArrayView2<f32>, sizes: &[usize]) -> Result<Vec<Self>, Error> {
+        let verdicts = head.verdicts(features)?;
+        // The class that a head says of one row may be that of a nearest neighbour, which scores do not tell.
+        let one_each = sizes.iter().all(|&size| size == 1);
+        let Verdicts { decision, probabilities, predicted } = if one_each { verdicts } else { verdicts.summed(sizes) };
         let row = |row: usize| Self {
             decision: decision.row(row).to_vec(),
             probabilities: probabilities.as_ref().map(|all| all.row(row).to_vec()),
             predicted: predicted[row],
         };
-        Ok((0..features.nrows()).map(row).collect())
+        Ok((0..sizes.len()).map(row).collect())
     }
 
     /// Which of two classes comes first: the one that wins, else the likelier, else the one of the better score.

@@ -42,7 +42,7 @@ pub fn page(content: &Content) -> String {
         "{} · {} classes · {} training images{}",
         name(backbone),
         content.classes.len(),
-        content.outcome.training.n,
+        content.outcome.training.images,
         super::html::chosen(content.tuned).map_or_else(String::new, |chosen| format!(" · {chosen}")),
     );
     let main = format!(

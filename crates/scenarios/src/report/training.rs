@@ -63,11 +63,15 @@ pub fn provenance(content: &Content) -> String {
         ("Class weight", if training.class_weight == ClassWeight::Balanced { "balanced" } else { "none" }.into()),
         ("Bias", training.bias.name().into()),
         ("Tolerance", short(training.tolerance)),
-        ("Training rows", format!("{} of {} classes", training.n, training.class_counts.len())),
+        ("Training images", format!("{} of {} classes", training.images, training.class_counts.len())),
+        ("Training rows", format!("{}, with their views", training.n)),
         (&choice, chosen_by(content)),
         ("Seed of the folds", training.seed.to_string()),
         ("headstart", format!("{}; cache written by {}", content.tool_version, escape(&from.tool_version))),
     ];
+    if training.n == training.images {
+        facts.retain(|(fact, _)| *fact != "Training rows");
+    }
     if imported {
         facts.retain(|(_, value)| value != "–");
     }

@@ -78,6 +78,8 @@ pub struct SweepRow {
     pub cv_se: f64,
     /// Training rows.
     pub n_train: usize,
+    /// Training images, of which the rows are views.
+    pub n_train_images: usize,
     /// Accuracy on the test rows (else the validation rows), which selected nothing; none where there are no such rows.
     pub test: Option<f64>,
     /// Lower end of its 95 % interval (Wilson).
@@ -226,6 +228,7 @@ fn layer_rows(candidate: &Candidate, options: &SweepOptions) -> Result<Vec<Score
                 cv_mean: outcome.training.cv_mean.unwrap_or(f64::NAN),
                 cv_se: outcome.training.cv_standard_error.unwrap_or(f64::NAN),
                 n_train: train.len(),
+                n_train_images: train.images(),
                 test: tested.as_ref().map(|accuracy| accuracy.value),
                 test_low: tested.as_ref().map(|accuracy| accuracy.low),
                 test_high: tested.as_ref().map(|accuracy| accuracy.high),

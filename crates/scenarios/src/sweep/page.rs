@@ -42,7 +42,7 @@ impl Sweep {
         let lead = format!(
             "{} · {} · {}",
             name(&about),
-            count(best.n_train, "training row", "training rows"),
+            count(best.n_train_images, "training image", "training images"),
             count(best.n_test, "test row", "test rows")
         );
         let headline = self.headline();

@@ -163,6 +163,7 @@ fn scored(layer: &str, multiply_adds: u64, folds: &[f64], right: &[bool]) -> Sco
             cv_mean: mean,
             cv_se: 0.02,
             n_train: 4,
+            n_train_images: 4,
             test: None,
             test_low: None,
             test_high: None,
