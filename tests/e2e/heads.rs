@@ -363,8 +363,19 @@ fn sweep_gives_the_rows_that_scripts_rely_on() {
         assert_eq!(row["cv_se"], trained["training"]["cv_standard_error"]);
         assert_eq!(row["test"], trained["test"]["accuracy"]["value"]);
     }
+    // One of them is the best, and the other is compared with it.
+    let best = shown["best"].as_u64().unwrap() as usize;
+    assert!(rows[best]["against_best"].is_null());
+    for field in ["difference", "standard_error", "p", "p_holm", "test_p"] {
+        assert!(rows[1 - best]["against_best"][field].is_number(), "{field}: {}", rows[1 - best]);
+    }
     assert!(dir.read("sweep.svg").starts_with(b"<svg"));
     assert!(dir.read("sweep.png").starts_with(b"\x89PNG"));
+    dir.run("sweep x.h5 --cv 3 --report report");
+    assert!(String::from_utf8(dir.read("report/index.html")).unwrap().contains("features:flatten"));
+    says(&dir.misused("sweep x.h5 --join features"), &["--join features", "layer2+layer4"]);
+    says(&dir.misused("sweep x.h5 --pool mean"), &["mean", "gap"]);
+    says(&dir.fails("sweep x.h5 --pool gap"), &["x.h5", "gap", "features:flatten"]);
     says(
         &dir.run("sweep x.h5 --heads svm"),
         &[

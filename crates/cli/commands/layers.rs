@@ -62,7 +62,6 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         .into_iter()
         .filter_map(|name| graph.find(name).map(|node| (name, node)))
         .map(|(name, node)| {
-            let needed = graph.ancestors(&[node]);
             let stored = Pool::default_for(shapes[node]).stored(shapes[node]).unwrap_or_default();
             Layer {
                 name,
@@ -70,7 +69,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
                 shape: shapes[node].dims(),
                 module: graph.node(node).name != name,
                 width: stored.iter().product(),
-                multiply_adds: costs.iter().zip(needed).filter(|(_, needed)| *needed).map(|(cost, _)| cost).sum(),
+                multiply_adds: graph.multiply_adds_to(&[node], &shapes),
             }
         })
         .collect();

@@ -86,7 +86,6 @@ where
     text.parse().map_err(|error: T::Err| anyhow::Error::new(Usage(error.to_string())))
 }
 
-#[cfg(feature = "torch")]
 fn parse_all<T: FromStr>(texts: &[String]) -> anyhow::Result<Vec<T>>
 where
     T::Err: Display,

@@ -1,6 +1,8 @@
 use crate::{Outcome, Usage, table};
+use headstart_extractor::graph::Pool;
 use headstart_scenarios::{
     plot::draw_scores,
+    report,
     sweep::{Sweep, SweepOptions, cache_names, sweep},
 };
 use headstart_trainer::{HeadKind, HeadParams, Metric, Search, Tuned};
@@ -11,10 +13,13 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(after_help = "\
 For every layer and head, C is chosen by cross-validation on the training rows; `test` is the score on the test rows (else
-the val rows), which chose nothing.
+the val rows), which chose nothing. Every row is compared with the best on the same folds (corrected resampled t-test, Nadeau
+and Bengio 2003), so a large p says that the two cannot be told apart; several caches share their folds if they hold the same
+images in the same order.
 
 Examples:
-  headstart sweep features/photos.h5 --plot sweep.svg --plot sweep.png
+  headstart sweep features/photos.h5 --plot sweep.svg --report reports/sweep
+  headstart sweep features/photos.h5 --layers layer3 --join layer2+layer4 --repeats 5
   headstart sweep features/a.h5 features/b.h5 --layers layer2,layer4 --heads logistic --json")]
 pub struct Args {
     /// The caches.
@@ -23,6 +28,12 @@ pub struct Args {
     /// Only these layers [default: all in the cache].
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     layers: Vec<String>,
+    /// Only layers that were pooled so: gap, gmp, gem3, grid2, grid4, flatten.
+    #[arg(long, value_name = "POOLS", value_delimiter = ',')]
+    pool: Vec<String>,
+    /// Layers side by side as one candidate, such as layer2+layer4; alone, or beside --layers (may be repeated).
+    #[arg(long, value_name = "A+B", value_delimiter = ',')]
+    join: Vec<String>,
     /// Heads to train: logistic, svm, ridge, ncm, knn.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "logistic,svm")]
     heads: Vec<String>,
@@ -31,9 +42,12 @@ pub struct Args {
     /// Draw score against depth (.svg or .png; may be repeated).
     #[arg(long, value_name = "FILE")]
     plot: Vec<PathBuf>,
-    /// Title of the plot.
+    /// Title of the plot and of the report.
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
+    /// Write a page with the plot, the table and the comparisons, and metrics.json, into this folder.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -56,12 +70,15 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let options = SweepOptions {
         caches: args.caches.clone(),
         layers: args.layers.clone(),
+        pools: pools(&args.pool)?,
+        joined: args.join.iter().map(|names| joined(names)).collect::<anyhow::Result<_>>()?,
         heads,
         validation: args.head.validation()?,
         scaling: args.head.scaling()?,
         seed: args.head.seed,
         memory: args.head.memory()?,
     };
+    args.report.as_deref().map(report::make_folder).transpose()?;
     let bar = ProgressBar::new(0);
     bar.set_style(
         ProgressStyle::with_template("{bar:32} {pos}/{len} layers  {msg}")
@@ -78,16 +95,39 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else {
         print(&result, args.caches.len() > 1);
     }
-    for path in &args.plot {
+    let title = || {
         let names = || cache_names(&args.caches).join(", ");
-        let title = args.title.clone().unwrap_or_else(|| format!("{}: score against depth", names()));
-        draw_scores(&result.plot(&title), path)?;
+        args.title.clone().unwrap_or_else(|| format!("{}: score against depth", names()))
+    };
+    for path in &args.plot {
+        draw_scores(&result.plot(&title()), path)?;
         eprintln!("wrote {}", path.display());
+    }
+    if let Some(folder) = &args.report {
+        let command: Vec<_> = std::env::args_os().collect();
+        eprintln!("wrote {}", result.write_report(&title(), &command, folder)?.display());
     }
     Ok(Outcome::Done)
 }
 
+fn pools(typed: &[String]) -> anyhow::Result<Vec<String>> {
+    let pools: Vec<Pool> = super::parse_all(typed)?;
+    Ok(pools.into_iter().map(|pool| pool.name().into()).collect())
+}
+
+/// The names of `a+b`, of which there are at least two.
+fn joined(typed: &str) -> anyhow::Result<Vec<String>> {
+    let names: Vec<String> = typed.split('+').map(|name| name.trim().to_owned()).collect();
+    if names.len() < 2 || names.iter().any(String::is_empty) {
+        return Err(Usage(format!("--join {typed}: give two layers or more, such as layer2+layer4")).into());
+    }
+    Ok(names)
+}
+
 fn print(result: &Sweep, several: bool) {
+    for note in &result.notes {
+        eprintln!("warning: {note}");
+    }
     for row in &result.rows {
         for warning in &row.warnings {
             eprintln!("warning: {} {}: {warning}", row.layer, row.head);
@@ -97,23 +137,22 @@ fn print(result: &Sweep, several: bool) {
     let (cv, test) = (scored(">CV", metric), scored(">test", metric));
     // Accuracy has a column of its own, with its interval.
     let other = metric != Metric::Accuracy;
-    let mut headings = vec!["layer", ">width", "head", ">C", &cv];
+    let mut headings = vec!["layer", "head", ">C", &cv, ">against best", ">p"];
     headings.extend(other.then_some(test.as_str()));
-    headings.extend([">test accuracy %", "95 % interval", ">seconds"]);
+    headings.extend([">test accuracy %", "95 % interval", ">test p", ">multiply-adds", ">bytes", ">seconds"]);
     if several {
         headings.insert(0, "cache");
     }
     let percent = |value: f64| format!("{:.1}", 100.0 * value);
     table::print(
         &headings,
-        result.rows.iter().map(|row| {
+        result.rows.iter().enumerate().map(|(index, row)| {
             let interval = match (row.test_low, row.test_high) {
                 (Some(low), Some(high)) => format!("[{}, {}]", percent(low), percent(high)),
                 _ => String::new(),
             };
             let mut cells = vec![
-                format!("{}:{}", row.layer, row.pool),
-                row.width.to_string(),
+                row.name(),
                 row.head.to_string(),
                 match row.tuned {
                     Tuned::C(c) => format!("{c:.1e}"),
@@ -122,8 +161,24 @@ fn print(result: &Sweep, several: bool) {
                 },
                 format!("{} ± {}", metric.digits(row.cv_score), metric.digits(row.cv_score_se)),
             ];
+            let against = row.against_best.as_ref();
+            cells.extend([
+                match against {
+                    _ if index == result.best => "best".into(),
+                    Some(found) => format!("{:+.1}", 100.0 * found.difference),
+                    None => "–".into(),
+                },
+                against.map_or_else(String::new, |found| p_value(found.p)),
+            ]);
             cells.extend(other.then(|| row.test_score.map_or_else(|| "–".into(), |score| metric.digits(score))));
-            cells.extend([row.test.map_or_else(|| "–".into(), percent), interval, format!("{:.2}", row.seconds)]);
+            cells.extend([
+                row.test.map_or_else(|| "–".into(), percent),
+                interval,
+                against.and_then(|found| found.test_p).map_or_else(String::new, p_value),
+                row.multiply_adds.map_or_else(|| "–".into(), table::short_count),
+                row.bytes_per_image.to_string(),
+                format!("{:.2}", row.seconds),
+            ]);
             if several {
                 cells.insert(0, row.cache.display().to_string());
             }
@@ -131,7 +186,7 @@ fn print(result: &Sweep, several: bool) {
         }),
     );
     println!();
-    for best in result.best() {
+    for best in result.best_of_each() {
         println!(
             "{}: {} training images{}; best by {}: {}:{} with {}",
             best.cache.display(),
@@ -146,6 +201,33 @@ fn print(result: &Sweep, several: bool) {
             best.head
         );
     }
+    let (best, cheapest) = (&result.rows[result.best], &result.rows[result.cheapest]);
+    let same =
+        result.rows.iter().enumerate().filter(|(index, row)| {
+            *index != result.best && row.against_best.as_ref().is_some_and(|found| found.p > 0.05)
+        });
+    match same.count() {
+        0 => println!("every other row is worse on the same folds, p ≤ 0.05 (corrected resampled t-test)"),
+        1 => println!(
+            "1 other row cannot be told from the best on the same folds, p > 0.05 (corrected resampled t-test)"
+        ),
+        n => println!(
+            "{n} other rows cannot be told from the best on the same folds, p > 0.05 (corrected resampled t-test)"
+        ),
+    }
+    if result.cheapest != result.best {
+        println!(
+            "cheapest within one standard error of {} with {}: {} with {}",
+            best.name(),
+            best.head,
+            cheapest.name(),
+            cheapest.head
+        );
+    }
+}
+
+fn p_value(p: f64) -> String {
+    if p < 0.001 { "<0.001".into() } else { format!("{p:.3}") }
 }
 
 /// The heading of a column: on which rows, what, in which unit.

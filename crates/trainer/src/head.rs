@@ -123,6 +123,18 @@ fn default_tolerance() -> f64 {
 /// # Errors
 /// [`Error::NoRows`], labels that do not fit the model's classes, and those of [`Model::decision`]; rows that cannot be read.
 pub fn evaluate<'f>(model: &Model, features: impl Into<Features<'f>>, labels: &[usize]) -> Result<Metrics, Error> {
+    Ok(evaluate_each(model, features, labels)?.0)
+}
+
+/// [`evaluate`], with the class that each row was taken for.
+///
+/// # Errors
+/// Those of [`evaluate`].
+pub fn evaluate_each<'f>(
+    model: &Model,
+    features: impl Into<Features<'f>>,
+    labels: &[usize],
+) -> Result<(Metrics, Vec<usize>), Error> {
     let features = features.into();
     if features.nrows() == 0 {
         return Err(Error::NoRows);
@@ -141,7 +153,7 @@ const MOST_SCORES: usize = 1 << 22;
 /// Scores up to which all are kept for the area under the ROC curve, which needs them together: 256 MB.
 const MOST_KEPT: usize = 1 << 25;
 
-/// Scores a model on the rows of these numbers, which have these labels, some rows at a time.
+/// Scores a model on the rows of these numbers, which have these labels, some rows at a time, and says what it took each for.
 ///
 /// # Errors
 /// When rows cannot be read.
@@ -150,7 +162,7 @@ pub(crate) fn evaluate_rows(
     features: Features,
     rows: &[usize],
     labels: &[usize],
-) -> Result<Metrics, Error> {
+) -> Result<(Metrics, Vec<usize>), Error> {
     let classes = model.classes().len();
     let mut kept = (rows.len() * classes <= MOST_KEPT).then(|| Vec::with_capacity(rows.len() * classes));
     let (mut predicted, mut losses) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
@@ -172,5 +184,5 @@ pub(crate) fn evaluate_rows(
     // A score for each row and class, so the shape fits.
     let kept = kept.and_then(|kept| Array2::from_shape_vec((rows.len(), classes), kept).ok());
     metrics.auc = kept.and_then(|kept| roc_auc(kept.view(), labels));
-    Ok(metrics)
+    Ok((metrics, predicted))
 }

@@ -1,6 +1,7 @@
 //! Intervals for proportions, so that no score is quoted without its uncertainty.
 
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// The 97.5 % point of the normal distribution: two-sided 95 % intervals.
 const Z95: f64 = 1.959_963_984_540_054;
@@ -70,20 +71,7 @@ pub(crate) fn student(mean: f64, error: f64, folds: usize, ends: (f64, f64)) -> 
 
 /// The 97.5 % point of Student's distribution; 0 degrees of freedom stand for the normal one.
 fn student_97_5(freedom: usize) -> f64 {
-    /// For 1 degree of freedom and more (Student 1908, as every table has them since).
-    const FEW: [f64; 10] = [12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281];
-    match freedom {
-        0 => Z95,
-        1..=10 => FEW[freedom - 1],
-        // The expansion in 1/ν (Abramowitz and Stegun 1964, 26.7.5), which is off by less than 2e-4 from here on.
-        _ => {
-            let (z, v) = (Z95, freedom as f64);
-            let first = (z.powi(3) + z) / 4.0;
-            let second = (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / 96.0;
-            let third = (3.0 * z.powi(7) + 19.0 * z.powi(5) + 17.0 * z.powi(3) - 15.0 * z) / 384.0;
-            z + first / v + second / (v * v) + third / v.powi(3)
-        }
-    }
+    StudentsT::new(0.0, 1.0, freedom as f64).map_or(Z95, |student| student.inverse_cdf(0.975))
 }
 
 #[cfg(test)]

@@ -435,7 +435,7 @@ impl<'a> Prepared<'a> {
     pub fn training_metrics(&self, model: &Model) -> Result<Metrics, Error> {
         let scored: Vec<usize> = self.train.iter().copied().filter(|&row| self.samples.is_scored(row)).collect();
         model.check_width(self.samples.features.ncols())?;
-        crate::head::evaluate_rows(model, self.samples.features, &scored, &self.labels(&scored))
+        Ok(crate::head::evaluate_rows(model, self.samples.features, &scored, &self.labels(&scored))?.0)
     }
 
     fn labels(&self, rows: &[usize]) -> Vec<usize> {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use headstart_cache::{Cache, LayerInfo, LayerReader};
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Axis, s};
 
 use crate::Error;
 use crate::features::{Features, RowSource};
@@ -25,16 +25,27 @@ impl From<Array2<f32>> for Table {
 }
 
 impl Table {
-    /// Some rows of a layer: in memory if that holds them, else in the file.
+    /// Some rows of a layer, or of several side by side: in memory if that holds them, else in the file.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub(crate) fn read(cache: &Cache, layer: &LayerInfo, rows: &[usize], memory: Memory) -> Result<Self, Error> {
-        if memory.holds(rows.len(), layer.width) {
+    pub(crate) fn read(cache: &Cache, layers: &[LayerInfo], rows: &[usize], memory: Memory) -> Result<Self, Error> {
+        let width = layers.iter().map(|layer| layer.width).sum();
+        if !memory.holds(rows.len(), width) {
+            let readers = layers.iter().map(|layer| Ok(Arc::new(cache.layer_reader(layer)?)));
+            let readers = readers.collect::<Result<_, Error>>()?;
+            return Ok(Self::Stored(StoredRows { readers, rows: rows.to_vec(), failure: Arc::default() }));
+        }
+        if let [layer] = layers {
             return Ok(Self::Memory(cache.read_rows(layer, rows)?));
         }
-        let reader = Arc::new(cache.layer_reader(layer)?);
-        Ok(Self::Stored(StoredRows { reader, rows: rows.to_vec(), failure: Arc::default() }))
+        let mut all = Array2::zeros((rows.len(), width));
+        let mut start = 0;
+        for layer in layers {
+            all.slice_mut(s![.., start..start + layer.width]).assign(&cache.read_rows(layer, rows)?);
+            start += layer.width;
+        }
+        Ok(Self::Memory(all))
     }
 
     /// The rows, for training and scoring.
@@ -86,10 +97,10 @@ impl Table {
     }
 }
 
-/// Rows of a layer that are read from the cache whenever they are needed.
+/// Rows of a layer, or of several side by side, that are read from the cache whenever they are needed.
 #[derive(Debug, Clone)]
 pub struct StoredRows {
-    reader: Arc<LayerReader>,
+    readers: Vec<Arc<LayerReader>>,
     rows: Vec<usize>,
     failure: Arc<OnceLock<String>>,
 }
@@ -100,13 +111,13 @@ impl RowSource for StoredRows {
     }
 
     fn width(&self) -> usize {
-        self.reader.layer().width
+        self.readers.iter().map(|reader| reader.layer().width).sum()
     }
 
     fn read(&self, rows: &[usize], out: &mut [f32]) {
         let rows: Vec<usize> = rows.iter().map(|&row| self.rows[row]).collect();
         // After a failure nothing is worth reading.
-        let read = if self.failure.get().is_some() { None } else { Some(self.reader.read_rows_into(&rows, out)) };
+        let read = if self.failure.get().is_some() { None } else { Some(self.read_all(&rows, out)) };
         match read {
             Some(Ok(())) => return,
             Some(Err(error)) => drop(self.failure.set(error.to_string())),
@@ -117,5 +128,25 @@ impl RowSource for StoredRows {
 
     fn failure(&self) -> Option<String> {
         self.failure.get().cloned()
+    }
+}
+
+impl StoredRows {
+    fn read_all(&self, rows: &[usize], out: &mut [f32]) -> Result<(), headstart_cache::Error> {
+        if let [reader] = &self.readers[..] {
+            return reader.read_rows_into(rows, out);
+        }
+        let width = self.width();
+        let (mut start, mut part) = (0, Vec::new());
+        for reader in &self.readers {
+            let own = reader.layer().width;
+            part.resize(rows.len() * own, 0.0);
+            reader.read_rows_into(rows, &mut part)?;
+            for (row, values) in out.chunks_exact_mut(width).zip(part.chunks_exact(own)) {
+                row[start..start + own].copy_from_slice(values);
+            }
+            start += own;
+        }
+        Ok(())
     }
 }

@@ -42,9 +42,19 @@ impl Vectors {
     /// # Errors
     /// When the layer is not complete yet, no row qualifies (an empty [`Part::Test`] is fine), or the file cannot be read.
     pub fn read(cache: &Cache, layer: &LayerInfo, part: &Part, memory: Memory) -> Result<Self, Error> {
+        Self::read_joined(cache, std::slice::from_ref(layer), part, memory)
+    }
+
+    /// [`Self::read`] with the vectors of several layers side by side, in this order.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`], for any of the layers.
+    pub fn read_joined(cache: &Cache, layers: &[LayerInfo], part: &Part, memory: Memory) -> Result<Self, Error> {
         let all = cache.rows();
-        let rows = Self::find(cache, layer, part)?;
-        let features = Table::read(cache, layer, &rows, memory)?;
+        let rows = layers.iter().map(|layer| Self::find(cache, layer, part)).collect::<Result<Vec<_>, _>>()?;
+        // Which rows they are depends on the part alone.
+        let rows = rows.into_iter().next().unwrap_or_default();
+        let features = Table::read(cache, layers, &rows, memory)?;
         let mut ids = std::collections::HashMap::new();
         let groups = rows
             .iter()
@@ -69,16 +79,21 @@ impl Vectors {
     /// # Errors
     /// Those of [`Self::read`].
     pub fn read_training(cache: &Cache, layer: &LayerInfo, part: &Part, memory: Memory) -> Result<Self, Error> {
-        let mut vectors = Self::read(cache, layer, part, memory)?;
-        let present = vectors.present_classes();
-        for (class, _) in vectors.keep_classes(&present) {
+        Ok(Self::read(cache, layer, part, memory)?.for_training(cache, part))
+    }
+
+    /// What [`Self::read_training`] does about classes without rows.
+    #[must_use]
+    pub fn for_training(mut self, cache: &Cache, part: &Part) -> Self {
+        let present = self.present_classes();
+        for (class, _) in self.keep_classes(&present) {
             tracing::warn!(
                 "{}: class '{class}' has no {} rows and is left out: the head will not know it",
                 cache.path().display(),
                 part.describe()
             );
         }
-        Ok(vectors)
+        self
     }
 
     /// The row numbers that [`Self::read`] would read, without reading them.

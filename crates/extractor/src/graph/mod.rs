@@ -149,6 +149,12 @@ impl Graph {
         self.nodes.iter().zip(shapes).map(|(node, &shape)| node.op.multiply_adds(shape)).collect()
     }
 
+    /// Multiply-adds for one image of everything that must run to compute `taps`.
+    pub fn multiply_adds_to(&self, taps: &[NodeId], shapes: &[Shape]) -> u64 {
+        let needed = self.ancestors(taps);
+        self.multiply_adds(shapes).iter().zip(needed).filter(|(_, needed)| *needed).map(|(cost, _)| cost).sum()
+    }
+
     /// Which nodes must run to compute `taps`: the taps and everything they are computed from.
     pub fn ancestors(&self, taps: &[NodeId]) -> Vec<bool> {
         let mut needed = vec![false; self.nodes.len()];

@@ -6,26 +6,31 @@
 
 mod axes;
 mod calibration;
-mod command;
+pub(crate) mod command;
 mod confusion;
 mod content;
 mod curve;
+pub(crate) mod document;
 mod gallery;
-mod html;
+pub(crate) mod html;
 mod judged;
 mod nested;
 mod page;
 mod reliability;
+pub(crate) mod score_rows;
 mod scores;
 mod thumbnail;
 mod training;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+pub(crate) use fixture::assert_well_formed;
 
 use content::Content;
 use headstart_cache::{Provenance, Rows};
 use headstart_trainer::{Metrics, Outcome, Vectors};
+use serde::Serialize;
 use std::{
     ffi::OsString,
     io,
@@ -103,12 +108,20 @@ pub fn make_folder(path: &Path) -> Result<(), ReportError> {
 /// # Errors
 /// When the folder or a file cannot be written. Images that cannot be read are no error: the page says so.
 pub fn write(subject: &Subject, folder: &Path) -> Result<PathBuf, ReportError> {
-    make_folder(folder)?;
     let content = Content::gather(subject)?;
-    let json = serde_json::to_string_pretty(&content)
+    write_page(folder, &content, &page::page(&content))
+}
+
+/// Writes a page and what it says as JSON into a folder, which is made if need be, and gives the path of the page.
+///
+/// # Errors
+/// When the folder or a file cannot be written.
+pub(crate) fn write_page(folder: &Path, content: &impl Serialize, page: &str) -> Result<PathBuf, ReportError> {
+    make_folder(folder)?;
+    let json = serde_json::to_string_pretty(content)
         .map_err(|error| ReportError::Write { path: folder.join("metrics.json"), source: error.into() })?;
     save(folder.join("metrics.json"), &(json + "\n"))?;
-    save(folder.join("index.html"), &page::page(&content))
+    save(folder.join("index.html"), page)
 }
 
 fn save(path: PathBuf, text: &str) -> Result<PathBuf, ReportError> {

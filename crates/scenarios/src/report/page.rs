@@ -3,16 +3,12 @@
 use super::{
     confusion,
     content::Content,
-    curve, gallery,
+    curve,
+    document::{Document, section},
+    gallery,
     html::{escape, name},
     nested, scores, training,
 };
-
-/// All of the style is in the page: it has to look the same without a network, for years.
-const STYLE: &str = include_str!("style.css");
-
-/// The policy makes a browser refuse to load anything, should anything ever slip through the escaping.
-const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 /// The whole HTML file.
 pub fn page(content: &Content) -> String {
@@ -42,49 +38,20 @@ pub fn page(content: &Content) -> String {
     let nested =
         content.outcome.nested.as_ref().map(|nested| section("Nested cross-validation", &nested::section(nested)));
     let join = |part: &[(&str, String)]| part.iter().map(|(title, body)| section(title, body)).collect::<String>();
-    format!(
-        r#"<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{} · {} · headstart</title>
-<style>
-{STYLE}</style>
-</head>
-<body>
-<header>
-<h1>{}</h1>
-<p class="lead">{} · {} classes · {} training images{}</p>
-{}
-</header>
-<main>
-{}<div class="pair">
-{plots}</div>
-{}{calibrated}{}</main>
-<footer><p>Written by headstart {}. The same numbers for programs: <code>metrics.json</code>, beside this page.</p></footer>
-</body>
-</html>
-"#,
-        escape(&title),
-        escape(backbone),
-        name(&title),
+    let lead = format!(
+        "{} · {} classes · {} training images{}",
         name(backbone),
         content.classes.len(),
         content.outcome.training.n,
         super::html::chosen(content.tuned).map_or_else(String::new, |chosen| format!(" · {chosen}")),
-        scores::headline(content),
+    );
+    let main = format!(
+        "{}<div class=\"pair\">\n{plots}</div>\n{}{calibrated}{}",
         join(scores),
         nested.unwrap_or_default(),
-        join(rest),
-        content.tool_version,
-    )
-}
-
-fn section(title: &str, body: &str) -> String {
-    format!("<section>\n<h2>{title}</h2>\n{body}\n</section>\n")
+        join(rest)
+    );
+    Document { title: &title, about: backbone, lead: &lead, headline: &scores::headline(content), main: &main }.html()
 }
 
 /// Of which rows the plot is, unless these are the test rows.

@@ -2,7 +2,7 @@
 
 use super::{Sweep, SweepRow};
 use crate::plot::{Point, ScorePlot, Series};
-use headstart_trainer::HeadKind;
+use headstart_trainer::{HeadKind, Metric};
 use std::path::{Path, PathBuf};
 
 /// What to call each of these caches: its name without the ending, or the shortest end of its path that no other has.
@@ -25,9 +25,12 @@ pub fn cache_names(caches: &[PathBuf]) -> Vec<String> {
 
 impl Sweep {
     /// The picture: a line for each cache and head, layers from shallow to deep. Shown is the accuracy on the test rows
-    /// with its interval where every row has one, else the cross-validated one ± 1.96 standard errors.
+    /// with its interval where every row has one, else the cross-validated one ± 1.96 standard errors; where rows were compared by
+    /// another metric that lies between 0 and 1, that one, cross-validated.
     pub fn plot(&self, title: &str) -> ScorePlot {
-        let tested = self.rows.iter().all(|row| row.test.is_some());
+        let other =
+            self.rows.first().map(|row| row.metric).filter(|metric| metric.is_bounded() && *metric != Metric::Accuracy);
+        let tested = other.is_none() && self.rows.iter().all(|row| row.test.is_some());
         let several_pools = self.rows.iter().any(|a| self.rows.iter().any(|b| a.layer == b.layer && a.pool != b.pool));
         let several_backbones = self.rows.iter().any(|row| row.backbone != self.rows[0].backbone);
         let name = |row: &SweepRow| {
@@ -54,12 +57,16 @@ impl Sweep {
         let mut lines: Vec<(&Path, HeadKind)> = Vec::new();
         let mut series: Vec<Series> = Vec::new();
         for row in &self.rows {
-            let half = 1.96 * row.cv_se;
+            let (mean, half) = match other {
+                Some(_) => (row.cv_score, 1.96 * row.cv_score_se),
+                None => (row.cv_mean, 1.96 * row.cv_se),
+            };
+            let of_test = |end: Option<f64>, otherwise: f64| end.filter(|_| tested).unwrap_or(otherwise);
             let point = Point {
                 layer: layers.iter().position(|layer| *layer == name(row)).unwrap_or(0),
-                score: if tested { row.test.unwrap_or(row.cv_mean) } else { row.cv_mean },
-                low: if tested { row.test_low.unwrap_or(row.cv_mean) } else { row.cv_mean - half },
-                high: if tested { row.test_high.unwrap_or(row.cv_mean) } else { row.cv_mean + half },
+                score: of_test(row.test, mean),
+                low: of_test(row.test_low, mean - half),
+                high: of_test(row.test_high, mean + half),
             };
             let line = (row.cache.as_path(), row.head);
             match lines.iter().position(|known| *known == line) {
@@ -78,8 +85,11 @@ impl Sweep {
         for line in &mut series {
             line.points.sort_by_key(|point| point.layer);
         }
-        let score = if tested { "test accuracy (95 % interval)" } else { "cross-validated accuracy (± 1.96 SE)" };
-        ScorePlot { title: title.into(), score: score.into(), layers, series }
+        let score = match other {
+            _ if tested => "test accuracy (95 % interval)".into(),
+            metric => format!("cross-validated {} (± 1.96 SE)", metric.unwrap_or(Metric::Accuracy).title()),
+        };
+        ScorePlot { title: title.into(), score, layers, series }
     }
 }
 
