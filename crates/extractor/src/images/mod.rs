@@ -5,6 +5,7 @@
 //! Scaling to 0…1 and normalising is left to the device that runs the backbone.
 
 pub mod decode;
+pub mod fingerprint;
 pub mod geometry;
 mod jpeg;
 pub mod listing;
@@ -15,6 +16,7 @@ mod resample;
 mod parity;
 
 pub use decode::{DECODER, DecodeError, Image8, decode, decode_into};
+pub use fingerprint::{Fingerprint, copies};
 pub use geometry::GeometryError;
 pub use listing::{Item, ListError, Listing, list};
 pub use prepare::prepare;
