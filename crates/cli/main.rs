@@ -9,7 +9,8 @@ mod table;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    classify, doctor, evaluate, export, extract, import, inspect, layers, models, predict, sweep, train, weights,
+    advise, classify, doctor, evaluate, export, extract, import, inspect, layers, models, predict, sweep, train,
+    weights,
 };
 use std::{fmt, io::IsTerminal, process::ExitCode};
 
@@ -46,6 +47,7 @@ enum Command {
     Import(import::Args),
     Train(train::Args),
     Evaluate(evaluate::Args),
+    Advise(advise::Args),
     Sweep(sweep::Args),
     Predict(predict::Args),
     Export(export::Args),
@@ -91,6 +93,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Advise(args) => advise::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Export(args) => export::run(&args),

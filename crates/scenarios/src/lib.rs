@@ -1,5 +1,6 @@
-//! What is asked of features and heads together: layer sweeps, predictions from images and caches, files of these, plots, reports.
+//! What is asked of features and heads together: advice, layer sweeps, predictions from images and caches, files of these, plots, reports.
 
+pub mod advise;
 pub mod plot;
 pub mod predict;
 pub mod prediction_file;

@@ -48,8 +48,14 @@ static CALIBRATION: LazyLock<Calibration> = LazyLock::new(|| {
 
 /// What is known of a backbone with these weights at this input size; none where it was never calibrated.
 pub fn known(backbone: &str, weights: &str, input: u32) -> Option<&'static CalibratedBackbone> {
-    let is_it = |known: &&CalibratedBackbone| known.backbone == backbone && known.weights == weights && known.input == input;
+    let is_it =
+        |known: &&CalibratedBackbone| known.backbone == backbone && known.weights == weights && known.input == input;
     CALIBRATION.backbones.iter().find(is_it)
+}
+
+/// What is known of a backbone with its usual weights.
+pub fn of_backbone(name: &str) -> Option<&'static CalibratedBackbone> {
+    CALIBRATION.backbones.iter().find(|known| known.backbone == name)
 }
 
 /// The names of calibrated backbones.

@@ -1,7 +1,7 @@
 //! What is measured of images against the data that a backbone was trained on.
 
 use headstart_extractor::source::SourceStatistics;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 
 /// A way to measure similarity to the source data.
@@ -63,6 +63,9 @@ pub struct Measured {
     pub information: Option<f64>,
     /// [`Measure::Distance`].
     pub distance: Option<f64>,
+    /// Mean entropy of the source classifier's probabilities, in nats. It says what the confidence says, so it is told and not counted.
+    #[serde(default)]
+    pub entropy: Option<f64>,
 }
 
 impl Measured {
@@ -98,7 +101,11 @@ impl Evidence<'_> {
             let chosen = probabilities.select(Axis(0), rows);
             let largest = chosen.outer_iter().map(|row| row.iter().copied().fold(0.0, f64::max));
             found.confidence = Some(largest.sum::<f64>() / rows.len() as f64);
-            found.information = Some(information(chosen.view()));
+            let mean = chosen.sum_axis(Axis(0)) / rows.len() as f64;
+            let entropies =
+                chosen.outer_iter().map(|row| entropy(row.iter().copied())).sum::<f64>() / rows.len() as f64;
+            found.information = Some(entropy(mean.iter().copied()) - entropies);
+            found.entropy = Some(entropies);
         }
         if !self.activations.is_empty() {
             let distances = self.activations.iter().map(|(values, known)| distance(values, known, rows));
@@ -116,14 +123,8 @@ pub fn softmax(scores: &mut [f64]) {
     scores.iter_mut().for_each(|score| *score /= sum);
 }
 
-fn entropy<'a>(shares: impl IntoIterator<Item = &'a f64>) -> f64 {
-    shares.into_iter().filter(|share| **share > 0.0).map(|share| -share * share.ln()).sum()
-}
-
-fn information(probabilities: ArrayView2<f64>) -> f64 {
-    let rows = probabilities.nrows() as f64;
-    let mean = probabilities.sum_axis(Axis(0)) / rows;
-    entropy(&mean) - probabilities.outer_iter().map(|row| entropy(row.to_vec().iter())).sum::<f64>() / rows
+fn entropy(shares: impl Iterator<Item = f64>) -> f64 {
+    shares.filter(|share| *share > 0.0).map(|share| -share * share.ln()).sum()
 }
 
 /// Mean over channels of the squared distance of means in units of the source's variance, less the part that comes from having

@@ -17,8 +17,7 @@ pub struct Similarity {
     pub images: usize,
     /// What was measured.
     pub measured: Measured,
-    /// Mean entropy of the source classifier's probabilities would say the same as its confidence and is not counted; the parts
-    /// that are: one for each measure there is.
+    /// What each measure says.
     pub parts: Vec<SimilarityPart>,
     /// The mean of the parts' scores, all with one weight (Dawes 1979: with few cases, equal weights predict as well as fitted ones);
     /// above 0 is similar. None without calibration.
@@ -122,14 +121,18 @@ pub fn judge(measured: Measured, images: usize, calibrated: Result<&CalibratedBa
         let score = scale.score(*measure, value);
         // Half the gap on either side is no man's land; where kinds overlap, so is the overlap.
         let edge = scale.gap.abs() / 2.0;
-        found.parts.push(SimilarityPart { measure: *measure, value, scale: *scale, score, reading: read(score, -edge, edge) });
+        found.parts.push(SimilarityPart {
+            measure: *measure,
+            value,
+            scale: *scale,
+            score,
+            reading: read(score, -edge, edge),
+        });
     }
     let score = scores.score(&measured);
     found.score = Some(score);
-    found.known = sets
-        .iter()
-        .map(|set| KnownScore { set: (*set).clone(), score: scores.score(&set.measured) })
-        .collect();
+    found.known =
+        sets.iter().map(|set| KnownScore { set: (*set).clone(), score: scores.score(&set.measured) }).collect();
     found.known.sort_by(|a, b| b.score.total_cmp(&a.score));
     let (different, similar) = scores.edges(&sets);
     found.different_below = Some(different);
@@ -175,7 +178,8 @@ impl Scores {
 
     /// Half of the scores of the sets that come nearest to the other kind.
     fn edges(&self, sets: &[&KnownSet]) -> (f64, f64) {
-        let of = |similar: bool| sets.iter().filter(move |set| set.similar == similar).map(|set| self.score(&set.measured));
+        let of =
+            |similar: bool| sets.iter().filter(move |set| set.similar == similar).map(|set| self.score(&set.measured));
         (0.5 * of(false).fold(f64::NEG_INFINITY, f64::max), 0.5 * of(true).fold(f64::INFINITY, f64::min))
     }
 }
@@ -185,7 +189,8 @@ fn placed_by_others(measures: &[Measure], sets: &[&KnownSet]) -> usize {
     let right = |index: &usize| {
         let others: Vec<&KnownSet> =
             sets.iter().enumerate().filter(|(other, _)| other != index).map(|(_, set)| *set).collect();
-        Scores::of(measures, &others).is_some_and(|scores| (scores.score(&sets[*index].measured) > 0.0) == sets[*index].similar)
+        Scores::of(measures, &others)
+            .is_some_and(|scores| (scores.score(&sets[*index].measured) > 0.0) == sets[*index].similar)
     };
     (0..sets.len()).filter(right).count()
 }
@@ -196,7 +201,7 @@ mod tests {
     use crate::advise::calibration;
 
     fn set(similar: bool, confidence: f64, distance: Option<f64>) -> KnownSet {
-        let measured = Measured { confidence: Some(confidence), information: None, distance };
+        let measured = Measured { confidence: Some(confidence), information: None, distance, entropy: None };
         KnownSet { name: "x".into(), origin: "made".into(), similar, images: 300, measured }
     }
 
@@ -211,7 +216,7 @@ mod tests {
     }
 
     fn reading(confidence: Option<f64>, distance: Option<f64>) -> Option<Reading> {
-        judge(Measured { confidence, information: None, distance }, 300, Ok(&made())).reading
+        judge(Measured { confidence, distance, ..Measured::default() }, 300, Ok(&made())).reading
     }
 
     #[test]
@@ -230,7 +235,7 @@ mod tests {
     fn measures_that_overlap_say_nothing_alone() {
         let mut known = made();
         known.sets[1].measured.confidence = Some(0.2);
-        let alone = Measured { confidence: Some(0.9), information: None, distance: None };
+        let alone = Measured { confidence: Some(0.9), ..Measured::default() };
         let judged = judge(alone, 300, Ok(&known));
         assert_eq!(judged.reading, None);
         assert!(judged.why_not.unwrap().contains("does not tell the known sets apart"));

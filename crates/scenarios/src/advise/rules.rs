@@ -1,0 +1,225 @@
+//! The four scenarios, the rules of thumb, and whether a quick sweep bears them out.
+
+use super::Reading;
+use crate::sweep::{Sweep, SweepRow};
+use serde::Serialize;
+
+/// p below which two rows of the quick sweep are taken to differ.
+const ALPHA: f64 = 0.05;
+
+/// A case of transfer learning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "u8")]
+pub enum Scenario {
+    /// Small and similar.
+    SmallSimilar = 1,
+    /// Large and similar.
+    LargeSimilar = 2,
+    /// Small and very different.
+    SmallDifferent = 3,
+    /// Large and very different.
+    LargeDifferent = 4,
+}
+
+impl From<Scenario> for u8 {
+    fn from(scenario: Scenario) -> u8 {
+        scenario as u8
+    }
+}
+
+impl Scenario {
+    /// Every case that readings of the two axes (high: large, similar) leave open; an axis without a reading leaves both sides open.
+    pub fn possible(size: Reading, similarity: Option<Reading>) -> Vec<Self> {
+        let (small, large) = (size != Reading::High, size != Reading::Low);
+        let (similar, different) = match similarity {
+            Some(reading) => (reading != Reading::Low, reading != Reading::High),
+            None => (true, true),
+        };
+        [
+            (Self::SmallSimilar, small && similar),
+            (Self::LargeSimilar, large && similar),
+            (Self::SmallDifferent, small && different),
+            (Self::LargeDifferent, large && different),
+        ]
+        .into_iter()
+        .filter_map(|(scenario, open)| open.then_some(scenario))
+        .collect()
+    }
+
+    /// In words.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::SmallSimilar => "small and similar",
+            Self::LargeSimilar => "large and similar",
+            Self::SmallDifferent => "small and very different",
+            Self::LargeDifferent => "large and very different",
+        }
+    }
+
+    /// The rule of thumb, as the course notes of CS231n (Stanford, since 2015) give it.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::SmallSimilar => "a linear classifier on the top codes",
+            Self::LargeSimilar => "fine-tune through the whole network",
+            Self::SmallDifferent => "an SVM on activations from earlier in the network",
+            Self::LargeDifferent => "initialise from the pretrained weights and train everything",
+        }
+    }
+
+    /// Whether the rule asks for training of the network itself.
+    pub fn fine_tunes(self) -> bool {
+        matches!(self, Self::LargeSimilar | Self::LargeDifferent)
+    }
+}
+
+/// How a rule and the measurement go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The best row is what the rule says, and better than the others.
+    Agree,
+    /// What the rule says and what it advises against cannot be told apart.
+    Undecided,
+    /// What the rule advises against is better.
+    Disagree,
+    /// The rule is about fine-tuning, which was not tried.
+    NotMeasured,
+}
+
+/// A rule held against the quick sweep.
+#[derive(Debug, Clone, Serialize)]
+pub struct RuleCheck {
+    /// Of which scenario.
+    pub scenario: Scenario,
+    /// The rule.
+    pub rule: &'static str,
+    /// The outcome.
+    pub verdict: Verdict,
+    /// What was measured, in words.
+    pub found: String,
+    /// Row of the sweep to go on with: what the rule says where the measurement cannot tell, else the best.
+    #[serde(skip)]
+    pub take: Option<usize>,
+}
+
+/// Holds a rule against a sweep of one cache.
+pub fn check(scenario: Scenario, sweep: &Sweep) -> RuleCheck {
+    let best = &sweep.rows[sweep.best];
+    let made =
+        |verdict, found: String, take| RuleCheck { scenario, rule: scenario.rule(), verdict, found, take: Some(take) };
+    if scenario.fine_tunes() {
+        let found = format!(
+            "fine-tuning is not part of headstart yet, so the rule was not tried; without it, the best is {}",
+            shown(best)
+        );
+        return made(Verdict::NotMeasured, found, sweep.best);
+    }
+    let depth = |row: &SweepRow| row.depth.unwrap_or(0.0);
+    let deepest = sweep.rows.iter().map(depth).fold(f64::NEG_INFINITY, f64::max);
+    let top_wanted = scenario == Scenario::SmallSimilar;
+    let wanted = |row: &SweepRow| (depth(row) >= deepest) == top_wanted;
+    let best_of = |wanted: &dyn Fn(&SweepRow) -> bool| {
+        let rows = sweep.rows.iter().enumerate().filter(|(_, row)| wanted(row));
+        rows.max_by(|a, b| a.1.cv_score.total_cmp(&b.1.cv_score).then(b.0.cmp(&a.0))).map(|(index, _)| index)
+    };
+    let (Some(ruled), Some(other)) = (best_of(&wanted), best_of(&|row| !wanted(row))) else {
+        let found = format!("only one depth was tried: {}", shown(best));
+        return made(Verdict::NotMeasured, found, sweep.best);
+    };
+    let (by_rule, against) = (&sweep.rows[ruled], &sweep.rows[other]);
+    let (name, other_name) =
+        if top_wanted { ("the top layer", "an earlier one") } else { ("an earlier layer", "the top one") };
+    // The best of both is the best of all, which the other was compared with.
+    let (winner, loser) = if ruled == sweep.best { (by_rule, against) } else { (against, by_rule) };
+    let p = loser.against_best.as_ref().map(|comparison| comparison.p);
+    let both = format!(
+        "{name} reaches {}, {other_name} {}{}",
+        shown(by_rule),
+        shown(against),
+        p.map_or_else(String::new, |p| format!(" (p = {p:.2}, corrected resampled t-test on the same folds)"))
+    );
+    match p {
+        Some(p) if p <= ALPHA && std::ptr::eq(winner, by_rule) => made(Verdict::Agree, both, ruled),
+        Some(p) if p <= ALPHA => made(Verdict::Disagree, both, other),
+        _ => made(Verdict::Undecided, both, ruled),
+    }
+}
+
+/// `layer4:gap with svm, 84.8 % ± 1.2`.
+fn shown(row: &SweepRow) -> String {
+    format!("{:.1} % ± {:.1} ({} with {})", 100.0 * row.cv_mean, 100.0 * row.cv_se, row.name(), row.head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::Comparison;
+    use headstart_trainer::{HeadKind, Metric, Tuned};
+
+    fn row(layer: &str, depth: f64, score: f64, p: Option<f64>) -> SweepRow {
+        let comparison = |p| Comparison { difference: -0.1, standard_error: 0.05, p, p_holm: p, test_p: None };
+        SweepRow {
+            cache: "x.h5".into(),
+            backbone: "resnet18".into(),
+            layer: layer.into(),
+            pool: "gap".into(),
+            head: HeadKind::Svm,
+            tuned: Tuned::C(1.0),
+            metric: Metric::Accuracy,
+            cv_score: score,
+            cv_score_se: 0.01,
+            fold_scores: Vec::new(),
+            test_score: None,
+            cv_mean: score,
+            cv_se: 0.01,
+            n_train: 100,
+            test: None,
+            test_low: None,
+            test_high: None,
+            n_test: 0,
+            against_best: p.map(comparison),
+            width: 4,
+            bytes_per_image: 16,
+            multiply_adds: None,
+            streamed: false,
+            seconds: 0.0,
+            warnings: Vec::new(),
+            depth: Some(depth),
+        }
+    }
+
+    fn sweep(early: f64, top: f64, p: f64) -> Sweep {
+        let best = usize::from(top > early);
+        let of = |index: usize| (index != best).then_some(p);
+        let rows = vec![row("layer1", 0.2, early, of(0)), row("layer4", 0.9, top, of(1))];
+        Sweep { rows, best, cheapest: best, notes: Vec::new() }
+    }
+
+    #[test]
+    fn readings_leave_scenarios_open() {
+        use Reading::{Between, High, Low};
+        assert_eq!(Scenario::possible(Low, Some(High)), [Scenario::SmallSimilar]);
+        assert_eq!(Scenario::possible(High, Some(Low)), [Scenario::LargeDifferent]);
+        assert_eq!(Scenario::possible(Low, Some(Between)), [Scenario::SmallSimilar, Scenario::SmallDifferent]);
+        assert_eq!(Scenario::possible(Between, Some(High)), [Scenario::SmallSimilar, Scenario::LargeSimilar]);
+        assert_eq!(Scenario::possible(Low, None).len(), 2);
+        assert_eq!(Scenario::possible(Between, None).len(), 4);
+    }
+
+    #[test]
+    fn rules_against_measurements() {
+        let verdict = |scenario, early, top, p| {
+            let found = check(scenario, &sweep(early, top, p));
+            (found.verdict, found.take.unwrap())
+        };
+        assert_eq!(verdict(Scenario::SmallSimilar, 0.5, 0.9, 0.001), (Verdict::Agree, 1));
+        assert_eq!(verdict(Scenario::SmallSimilar, 0.9, 0.5, 0.001), (Verdict::Disagree, 0));
+        assert_eq!(verdict(Scenario::SmallSimilar, 0.9, 0.89, 0.7), (Verdict::Undecided, 1));
+        assert_eq!(verdict(Scenario::SmallDifferent, 0.9, 0.5, 0.001), (Verdict::Agree, 0));
+        assert_eq!(verdict(Scenario::SmallDifferent, 0.5, 0.9, 0.001), (Verdict::Disagree, 1));
+        assert_eq!(verdict(Scenario::SmallDifferent, 0.88, 0.9, 0.5), (Verdict::Undecided, 0));
+        assert_eq!(verdict(Scenario::LargeSimilar, 0.5, 0.9, 0.001), (Verdict::NotMeasured, 1));
+        let found = check(Scenario::SmallDifferent, &sweep(0.5, 0.9, 0.001)).found;
+        assert!(found.contains("layer4:gap with svm") && found.contains("p = 0.00"), "{found}");
+    }
+}
