@@ -28,6 +28,7 @@ impl Named {
 }
 
 /// The images of a listing.
+#[cfg(feature = "torch")]
 pub(super) fn of_listing(listing: &Listing) -> Vec<Named> {
     let named = |item: &headstart_extractor::images::Item| Named {
         name: item.name.clone(),
