@@ -88,8 +88,8 @@ mod images {
         let clean = dir.json("advise photos --backbone lenet5 --weights random:0");
         assert_eq!((&clean["duplicates"]["groups"], &clean["size"]["duplicates"]), (&json!([]), &json!(0)));
         assert_eq!(clean["duplicates"]["compared"], 32);
-        // The same picture half as large again in the test images, recompressed under another label, and a plain copy in training.
-        let large = image::imageops::resize(&picture(0, 3), 72, 60, image::imageops::FilterType::Triangle);
+        // The same picture twice as large in the test images, recompressed under another label, and a plain copy in training.
+        let large = image::imageops::resize(&picture(0, 3), 96, 80, image::imageops::FilterType::Nearest);
         large.save(dir.path("photos/test/cat/other.png")).unwrap();
         picture(1, 5).save(dir.path("photos/test/cat/wrong.jpg")).unwrap();
         picture(1, 2).save(dir.path("photos/train/dog/again.png")).unwrap();
