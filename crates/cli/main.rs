@@ -9,8 +9,8 @@ mod table;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    advise, classify, doctor, evaluate, export, extract, import, inspect, layers, models, predict, sweep, train,
-    weights,
+    advise, classify, doctor, evaluate, export, extract, import, inspect, layers, models, predict, scenario, sweep,
+    train, weights,
 };
 use std::{fmt, io::IsTerminal, process::ExitCode};
 
@@ -35,7 +35,8 @@ From a folder of class folders to a trained head:
   headstart sweep features/photos.h5 --plot sweep.png
   headstart train features/photos.h5 --layer layer4 --head logistic -o heads/photos.head
   headstart predict heads/photos.head new/*.jpg
-  headstart export heads/photos.head -o photos.onnx";
+  headstart export heads/photos.head -o photos.onnx
+The same in one command: headstart scenario 1 photos/ -o out/";
 
 #[derive(Subcommand)]
 enum Command {
@@ -51,6 +52,7 @@ enum Command {
     Sweep(sweep::Args),
     Predict(predict::Args),
     Export(export::Args),
+    Scenario(scenario::Args),
     Classify(classify::Args),
     Doctor(doctor::Args),
 }
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
         Command::Sweep(args) => sweep::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Scenario(args) => scenario::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };

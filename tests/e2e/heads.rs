@@ -364,7 +364,7 @@ fn sweep_gives_the_rows_that_scripts_rely_on() {
         assert_eq!(row["test"], trained["test"]["accuracy"]["value"]);
     }
     // One of them is the best, and the other is compared with it.
-    let best = shown["best"].as_u64().unwrap() as usize;
+    let best = shown["groups"][0]["best"].as_u64().unwrap() as usize;
     assert!(rows[best]["against_best"].is_null());
     for field in ["difference", "standard_error", "p", "p_holm", "test_p"] {
         assert!(rows[1 - best]["against_best"][field].is_number(), "{field}: {}", rows[1 - best]);

@@ -21,6 +21,7 @@ mod neighbors;
 mod no_torch;
 mod predict_cache;
 mod report;
+mod selection;
 mod weights;
 
 #[cfg(feature = "torch")]
@@ -39,6 +40,7 @@ mod predict;
 mod predict_images;
 #[cfg(feature = "torch")]
 mod resume;
-mod selection;
+#[cfg(feature = "torch")]
+mod scenario;
 #[cfg(feature = "torch")]
 mod torchvision;

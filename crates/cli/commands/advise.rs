@@ -1,6 +1,6 @@
 use crate::{Outcome, Usage, table};
 use headstart_scenarios::{
-    advise::{Advice, AdviseOptions, Reading, advise, calibration, is_cache, size},
+    advise::{Advice, AdviseOptions, Reading, advise, calibration, is_cache, rules, size},
     report,
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -100,7 +100,7 @@ fn print(advice: &Advice, explain: bool) {
     print_similarity(advice, explain);
     println!("\nScenario {}", advice.scenario());
     for check in &advice.rules {
-        println!("  rule of thumb for {}: {}", u8::from(check.scenario), check.rule);
+        println!("  rule of thumb for {}: {}", check.scenario.number(), check.rule);
         println!("  {}: {}", check.verdict.words(), check.found);
     }
     if explain {
@@ -113,7 +113,7 @@ fn print(advice: &Advice, explain: bool) {
         }
     }
     println!("\nNext");
-    if advice.scenarios.iter().any(|scenario| scenario.fine_tunes()) {
+    if advice.scenarios.iter().any(|&scenario| rules::fine_tunes(scenario)) {
         println!("  (fine-tuning is not part of headstart yet; this is the nearest that works today)");
     }
     advice.next.iter().for_each(|command| println!("  {command}"));
@@ -279,7 +279,7 @@ fn print_layers(advice: &Advice) {
                     row.head.to_string(),
                     format!("{:.1} ± {:.1}", 100.0 * row.cv_mean, 100.0 * row.cv_se),
                     match &row.against_best {
-                        _ if index == sweep.best => "best".into(),
+                        _ if sweep.groups.iter().any(|group| group.best == index) => "best".into(),
                         Some(found) => format!("{:.3}", found.p),
                         None => "–".into(),
                     },

@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
     };
     let mut vectors = Vectors::read(&cache, &layer, &part, Memory::of_this_machine())?;
-    let left_out = super::leave_out(&mut vectors, head.classes(), "is not known to the head");
+    let left_out = headstart_scenarios::train::leave_out(&mut vectors, head.classes(), "is not known to the head");
     if vectors.is_empty() {
         let class = left_out.into_iter().next().map(|(class, _)| class).unwrap_or_default();
         return Err(Error::UnknownClass { class, known: head.classes().to_vec() })

@@ -11,13 +11,13 @@ pub mod inspect;
 pub mod layers;
 pub mod models;
 pub mod predict;
+pub mod scenario;
 pub mod sweep;
 pub mod train;
 pub mod weights;
 
 use crate::{Outcome, Usage};
-use headstart_cache::{Cache, LayerInfo};
-use headstart_trainer::{HeadKind, HeadParams, Memory, Metric, Scaling, Search, Validation, Vectors, parse_c_grid};
+use headstart_trainer::{HeadKind, HeadParams, Memory, Metric, Scaling, Search, Validation, parse_c_grid};
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 /// Which network, with which weights, seeing images how.
@@ -123,6 +123,11 @@ fn needs_torch(command: &str) -> anyhow::Error {
     anyhow::anyhow!(
         "{command} runs a network, and this headstart was built without libtorch; build it with `scripts/setup && cargo build --release`"
     )
+}
+
+/// A number of folds.
+fn at_least_two(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&folds| folds >= 2).ok_or_else(|| "give a number of folds, at least 2".into())
 }
 
 /// Folds of a cross-validation: at least 2, or `none` for 0.
@@ -274,30 +279,6 @@ impl HeadArgs {
 /// What a score that was the mean over folds is followed by: ± its standard error.
 fn with_error(metric: Metric, mean: f64, error: f64) -> String {
     format!("{}{} ± {}", metric.digits(mean), metric.unit(), metric.digits(error))
-}
-
-/// Leaves out rows of classes that are not among `classes`, warning of each with its number of rows.
-fn leave_out(vectors: &mut Vectors, classes: &[String], why: &str) -> Vec<(String, usize)> {
-    let left_out: Vec<(String, usize)> =
-        vectors.keep_classes(classes).into_iter().filter(|(_, rows)| *rows > 0).collect();
-    for (class, rows) in &left_out {
-        tracing::warn!("class '{class}' {why}: its {rows} rows are left out of the scores");
-    }
-    left_out
-}
-
-/// The layer of this name, or the only one there is.
-fn layer(cache: &Cache, name: Option<&str>) -> anyhow::Result<LayerInfo> {
-    match (name, cache.layers()) {
-        (Some(name), _) => Ok(cache.find_layer(name)?.clone()),
-        (None, [only]) => Ok(only.clone()),
-        (None, []) => anyhow::bail!("{}: the cache has no layers", cache.path().display()),
-        (None, layers) => {
-            let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
-            Err(Usage(format!("{}: name one of its layers with --layer: {}", cache.path().display(), names.join(", ")))
-                .into())
-        }
-    }
 }
 
 /// Prints what was predicted, one line per image, or everything as JSON.

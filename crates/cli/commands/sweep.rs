@@ -3,7 +3,7 @@ use headstart_extractor::graph::Pool;
 use headstart_scenarios::{
     plot::draw_scores,
     report,
-    sweep::{Sweep, SweepOptions, cache_names, sweep},
+    sweep::{Sweep, SweepOptions, cache_names, p_value, sweep},
 };
 use headstart_trainer::{HeadKind, HeadParams, Metric, Search, Tuned};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -124,9 +124,11 @@ fn joined(typed: &str) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-fn print(result: &Sweep, several: bool) {
-    for note in &result.notes {
-        eprintln!("warning: {note}");
+pub(super) fn print(result: &Sweep, several: bool) {
+    if result.groups.len() > 1 {
+        eprintln!(
+            "the caches do not all hold the same training images in the same order: rows are compared where they do"
+        );
     }
     for row in &result.rows {
         for warning in &row.warnings {
@@ -164,8 +166,8 @@ fn print(result: &Sweep, several: bool) {
             let against = row.against_best.as_ref();
             cells.extend([
                 match against {
-                    _ if index == result.best => "best".into(),
-                    Some(found) => format!("{:+.1}", 100.0 * found.difference),
+                    _ if result.groups.iter().any(|group| group.best == index) => "best".into(),
+                    Some(found) => metric.signed_digits(found.difference),
                     None => "–".into(),
                 },
                 against.map_or_else(String::new, |found| p_value(found.p)),
@@ -201,33 +203,21 @@ fn print(result: &Sweep, several: bool) {
             best.head
         );
     }
-    let (best, cheapest) = (&result.rows[result.best], &result.rows[result.cheapest]);
-    let same =
-        result.rows.iter().enumerate().filter(|(index, row)| {
-            *index != result.best && row.against_best.as_ref().is_some_and(|found| found.p > 0.05)
-        });
-    match same.count() {
-        0 => println!("every other row is worse on the same folds, p ≤ 0.05 (corrected resampled t-test)"),
-        1 => println!(
-            "1 other row cannot be told from the best on the same folds, p > 0.05 (corrected resampled t-test)"
-        ),
-        n => println!(
-            "{n} other rows cannot be told from the best on the same folds, p > 0.05 (corrected resampled t-test)"
-        ),
-    }
-    if result.cheapest != result.best {
+    for group in &result.groups {
+        let (best, cheapest) = (&result.rows[group.best], &result.rows[group.cheapest]);
+        let against = group.rows.iter().filter_map(|&index| result.rows[index].against_best.as_ref());
+        let same = against.filter(|found| found.p > 0.05).count();
         println!(
-            "cheapest within one standard error of {} with {}: {} with {}",
+            "{} of {} other rows cannot be told from {} with {} on the same folds, p > 0.05 (corrected resampled t-test)",
+            same,
+            group.rows.len() - 1,
             best.name(),
             best.head,
-            cheapest.name(),
-            cheapest.head
         );
+        if group.cheapest != group.best {
+            println!("cheapest within one standard error of it: {} with {}", cheapest.name(), cheapest.head);
+        }
     }
-}
-
-fn p_value(p: f64) -> String {
-    if p < 0.001 { "<0.001".into() } else { format!("{p:.3}") }
 }
 
 /// The heading of a column: on which rows, what, in which unit.

@@ -1,14 +1,11 @@
 use crate::{Outcome, Usage, table};
-use anyhow::Context;
-use headstart_cache::Cache;
-use headstart_scenarios::report;
+use headstart_scenarios::train::{TrainError, TrainOptions, Trained, train};
 use headstart_trainer::{
-    CalibrationSummary, Estimate, HeadKind, Memory, MemoryUse, Metric, NestedValidation, Normalize, ParamGuard, Part,
-    ProbabilityScores, Progress, Source, TrainParams, Tuned, Validation, Vectors, evaluate, train,
+    CalibrationSummary, Estimate, HeadKind, MemoryUse, Metric, NestedValidation, ProbabilityScores, Progress,
+    TrainParams, Tuned,
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
-use std::{path::PathBuf, time::Instant};
+use std::path::PathBuf;
 
 /// Train a head on one layer of a cache; C is chosen by cross-validation
 #[derive(clap::Args)]
@@ -65,186 +62,69 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Shown<'a> {
-    head: &'a PathBuf,
-    layer: &'a str,
-    kind: HeadKind,
-    #[serde(flatten)]
-    tuned: Tuned,
-    /// What the head does to each row of features first.
-    normalize: Normalize,
-    /// What features and fits take of the memory that may be used.
-    memory: MemoryUse,
-    /// Seconds of reading; the others are in `outcome`.
-    read_seconds: f64,
-    #[serde(flatten)]
-    outcome: &'a headstart_trainer::Outcome,
-    /// The split that chose C, where that was no cross-validation.
-    #[serde(skip)]
-    chosen_on: Option<&'a str>,
-    /// The page of the report.
-    #[serde(skip)]
-    report: Option<PathBuf>,
-    /// The split that `test` is of.
-    test_rows: Option<&'static str>,
-    /// Scores on the rows that chose nothing.
-    test: Option<headstart_trainer::Metrics>,
-}
-
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let kind: HeadKind = super::parse(&args.kind)?;
-    let start = Instant::now();
-    let cache = Cache::open(&args.cache)?;
-    let layer = super::layer(&cache, args.layer.as_deref())?;
     args.head.refuse_unheeded(&[kind], args.c.is_some())?;
-    let head = args.head.params(kind)?;
-    let memory = args.head.memory()?;
-    let parts = Parts::of(args)?;
-    let rows = parts.count(&cache, &layer)?;
-    let used = MemoryUse::new(memory, rows, layer.width, &head, cache.classes().len());
-    if used.streamed || args.head.memory_text.is_some() {
-        eprintln!("memory: {used}");
-    }
-    // All rows are in the same place, so that those of two parts can be put together.
-    let place = if used.streamed { Memory::new(0) } else { Memory::UNLIMITED };
-    let (vectors, validation) = match &parts.chosen_on {
-        None => (Vectors::read_training(&cache, &layer, &parts.train, place)?, args.head.validation()?),
-        Some(validate) => holdout(&cache, &layer, &parts.train, validate, place)?,
-    };
-    let mut test = Vectors::read(&cache, &layer, &parts.test, place)?;
-    super::leave_out(&mut test, &vectors.classes, NOT_TRAINED);
-    let read_seconds = start.elapsed().as_secs_f64();
-
-    let params = TrainParams::new(head)
-        .memory(memory)
+    let params = TrainParams::new(args.head.params(kind)?)
         .search(args.head.search(kind, args.c)?)
-        .validation(validation)
+        .validation(args.head.validation()?)
         .scaling(args.head.scaling()?)
         .seed(args.head.seed)
         .nested(args.nested)
-        .calibration(super::parse(&args.calibrate_text)?)
-        .keep_held_out(args.report.is_some())
-        .check()
-        .map_err(super::usage)?;
-    args.report.as_deref().map(report::make_folder).transpose()?;
+        .calibration(super::parse(&args.calibrate_text)?);
+    let options = TrainOptions {
+        cache: args.cache.clone(),
+        layer: args.layer.clone(),
+        splits: args.split.as_deref().map(splits).transpose()?,
+        params,
+        memory: args.head.memory()?,
+        output: args.output.clone(),
+        report: args.report.clone(),
+        command: std::env::args_os().collect(),
+    };
     let bar = ProgressBar::new(0);
     bar.set_style(
         ProgressStyle::with_template("{bar:32} {pos}/{len} fits  {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    let outcome = train(vectors.samples(), &params, &|progress| {
+    let memory_told = |used: &MemoryUse| {
+        if used.streamed || args.head.memory_text.is_some() {
+            eprintln!("memory: {used}");
+        }
+    };
+    let trained = train(&options, &memory_told, &|progress| {
         if let Progress::Grid { done, total } | Progress::Nested { done, total } = progress {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         }
     })
-    .with_context(|| format!("{}, layer {}", args.cache.display(), layer.name))?;
+    .map_err(|error| match error {
+        TrainError::Params(_) | TrainError::WhichLayer { .. } => Usage(error.to_string()).into(),
+        error => anyhow::Error::from(error),
+    })?;
     bar.finish_and_clear();
-
-    let test_metrics =
-        if test.is_empty() { None } else { Some(evaluate(&outcome.model, test.features.view(), &test.labels)?) };
-    let source =
-        Source { layer: layer.name.clone(), pool: layer.pool.clone(), provenance: Some(cache.provenance().clone()) };
-    let mut shown = Shown {
-        head: &args.output,
-        layer: &layer.name,
-        kind,
-        tuned: outcome.model.tuned(),
-        normalize: outcome.model.normalize(),
-        memory: used,
-        read_seconds,
-        outcome: &outcome,
-        chosen_on: args.split.as_deref().and_then(|split| Some(split.split_once(':')?.1)),
-        report: None,
-        test_rows: Part::test_split(&cache).filter(|_| test_metrics.is_some()),
-        test: test_metrics,
-    };
-    outcome.clone().into_head(source).save(&args.output)?;
-    if let Some(folder) = &args.report {
-        let subject = report::Subject {
-            cache: &args.cache,
-            provenance: cache.provenance(),
-            rows: cache.rows(),
-            layer: &layer.name,
-            pool: &layer.pool,
-            head: &args.output,
-            outcome: &outcome,
-            training: &vectors,
-            chosen_on: shown.chosen_on,
-            test: &test,
-            test_rows: shown.test_rows,
-            test_metrics: shown.test.as_ref(),
-            read_seconds,
-            command: &std::env::args_os().collect::<Vec<_>>(),
-        };
-        shown.report = Some(report::write(&subject, folder)?);
-    }
     if args.json {
-        table::print_json(&shown)?;
+        table::print_json(&trained)?;
     } else {
-        print(&shown);
+        print(&trained);
     }
     Ok(Outcome::Done)
 }
 
-/// Why rows of a class cannot be scored.
-const NOT_TRAINED: &str = "has no training rows";
-
-/// Which rows train, choose C and test.
-struct Parts {
-    train: Part,
-    /// Where that is a split of its own.
-    chosen_on: Option<Part>,
-    test: Part,
-}
-
-impl Parts {
-    fn of(args: &Args) -> Result<Self, Usage> {
-        let Some(split) = args.split.as_deref() else {
-            return Ok(Self { train: Part::Train, chosen_on: None, test: Part::Test });
-        };
-        let Some((train, validate)) = split.split_once(':').filter(|(a, b)| !a.is_empty() && !b.is_empty() && a != b)
-        else {
-            return Err(Usage(format!("--split {split}: write two different splits, as in --split train:val")));
-        };
-        if train == "all" || validate == "all" {
-            return Err(Usage(format!("--split {split}: all holds the rows of the other; name two splits")));
-        }
-        Ok(Self {
-            train: Part::Split(train.into()),
-            chosen_on: Some(Part::Split(validate.into())),
-            // Neither the rows that the head is fitted on nor those that chose C are a test of it.
-            test: Part::TestUnless(vec![train.into(), validate.into()]),
-        })
+/// The two splits of `TRAIN:VAL`.
+fn splits(typed: &str) -> anyhow::Result<(String, String)> {
+    let Some((train, validate)) = typed.split_once(':').filter(|(a, b)| !a.is_empty() && !b.is_empty() && a != b)
+    else {
+        return Err(Usage(format!("--split {typed}: write two different splits, as in --split train:val")).into());
+    };
+    if train == "all" || validate == "all" {
+        return Err(Usage(format!("--split {typed}: all holds the rows of the other; name two splits")).into());
     }
-
-    /// How many rows these are together.
-    fn count(&self, cache: &Cache, layer: &headstart_cache::LayerInfo) -> Result<usize, headstart_trainer::Error> {
-        let parts = [Some(&self.train), self.chosen_on.as_ref(), Some(&self.test)];
-        parts.into_iter().flatten().map(|part| Ok(Vectors::find(cache, layer, part)?.len())).sum()
-    }
+    Ok((train.into(), validate.into()))
 }
 
-/// The rows of both parts together, those of the second marked as validation.
-fn holdout(
-    cache: &Cache,
-    layer: &headstart_cache::LayerInfo,
-    train: &Part,
-    validate: &Part,
-    place: Memory,
-) -> anyhow::Result<(Vectors, Validation)> {
-    let mut vectors = Vectors::read_training(cache, layer, train, place)?;
-    let mut held = Vectors::read(cache, layer, validate, place)?;
-    super::leave_out(&mut held, &vectors.classes, NOT_TRAINED);
-    let first = vectors.len();
-    vectors.extend(held)?;
-    let validation = Validation::Holdout((first..vectors.len()).collect());
-    Ok((vectors, validation))
-}
-
-fn print(shown: &Shown) {
-    let outcome = shown.outcome;
+pub(super) fn print(shown: &Trained) {
+    let outcome = &shown.outcome;
     let training = &outcome.training;
     for warning in &outcome.warnings {
         eprintln!("warning: {warning}");
@@ -272,7 +152,7 @@ fn print(shown: &Shown) {
                 format!("; accuracy {}", super::with_error(Metric::Accuracy, accuracy.0, accuracy.1))
             }
         };
-        match shown.chosen_on {
+        match &shown.chosen_on {
             Some(split) => {
                 let which = which_chose(shown.tuned);
                 println!("{title} {score} on split {split}{which}{accuracy}")
@@ -303,6 +183,7 @@ fn print(shown: &Shown) {
         (None, Some(selection)) => {
             let rows = shown
                 .chosen_on
+                .as_ref()
                 .map_or("out-of-fold".into(), |split| format!("split {split}{}", which_chose(shown.tuned)));
             match &outcome.calibrated_out_of_fold {
                 Some(calibrated) => super::evaluate::print(calibrated, &format!("{rows}, calibrated"), training.metric),

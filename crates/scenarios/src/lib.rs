@@ -1,8 +1,10 @@
-//! What is asked of features and heads together: advice, layer sweeps, predictions from images and caches, files of these, plots, reports.
+//! What is asked of features and heads together: heads from caches, advice, layer sweeps, predictions from images and caches, files of these, plots, reports.
 
 pub mod advise;
 pub mod plot;
 pub mod predict;
 pub mod prediction_file;
 pub mod report;
+pub mod scenario;
 pub mod sweep;
+pub mod train;

@@ -97,6 +97,15 @@ impl Metric {
         }
     }
 
+    /// A difference of two values as people read it, with its sign unless it rounds to nothing.
+    pub fn signed_digits(self, difference: f64) -> String {
+        let digits = self.digits(difference.abs());
+        match digits.bytes().all(|byte| matches!(byte, b'0' | b'.')) {
+            true => digits,
+            false => format!("{}{digits}", if difference > 0.0 { '+' } else { '−' }),
+        }
+    }
+
     /// The value as a number of which the higher is the better one.
     pub fn merit(self, value: f64) -> f64 {
         if self == Self::LogLoss { -value } else { value }

@@ -21,7 +21,10 @@ mod torch;
 pub use images::Duplicates;
 pub use layers::Transferability;
 
-use crate::sweep::{Sweep, SweepError, SweepOptions, sweep};
+use crate::{
+    scenario::Scenario,
+    sweep::{Sweep, SweepError, SweepOptions, sweep},
+};
 use headstart_cache::{Cache, LayerInfo};
 use headstart_extractor::{
     backbone::{Backbone, BackboneError, WeightsChoice},
@@ -29,7 +32,7 @@ use headstart_extractor::{
 };
 use headstart_trainer::{HeadKind, HeadParams, Memory, Search, Validation};
 use images::Named;
-use rules::{RuleCheck, Scenario};
+use rules::RuleCheck;
 use serde::Serialize;
 use similarity::Similarity;
 use size::Size;
@@ -306,7 +309,7 @@ impl Subject<'_> {
         let input = provenance.preprocessing.as_ref().map(|preprocessing| preprocessing.size);
         let calibrated = next::calibrated(provenance, input);
         let similarity = similarity::similarity(&evidence, sample.rows().len(), calibrated);
-        let scenarios = Scenario::possible(size.reading, similarity.reading);
+        let scenarios = rules::possible(size.reading, similarity.reading);
 
         let (mut leep, mut transferability, mut swept) = (None, Vec::new(), None);
         match folds(&sample) {

@@ -8,6 +8,7 @@ use crate::report::{
     html::{capital, count, escape, name},
     score_rows, write_page,
 };
+use crate::scenario::Scenario;
 use serde::Serialize;
 use std::{
     ffi::OsString,
@@ -57,7 +58,7 @@ impl Verdict {
 impl Advice {
     /// `3 (small and very different)`, or all that are open.
     pub fn scenario(&self) -> String {
-        let shown = self.scenarios.iter().map(|&scenario| format!("{} ({})", u8::from(scenario), scenario.title()));
+        let shown = self.scenarios.iter().map(|&scenario| format!("{} ({})", scenario.number(), self::kind(scenario)));
         shown.collect::<Vec<_>>().join(" or ")
     }
 
@@ -216,7 +217,7 @@ impl Advice {
         let rule = |check: &super::RuleCheck| {
             format!(
                 "<h3>Scenario {}: {}</h3><p>{}: {}.</p>",
-                u8::from(check.scenario),
+                check.scenario.number(),
                 check.rule,
                 capital(check.verdict.words()),
                 escape(&check.found)
@@ -247,6 +248,16 @@ impl Advice {
             );
         }
         text
+    }
+}
+
+/// A scenario in three words.
+fn kind(scenario: Scenario) -> &'static str {
+    match scenario {
+        Scenario::SmallSimilar => "small and similar",
+        Scenario::LargeSimilar => "large and similar",
+        Scenario::SmallDifferent => "small and very different",
+        Scenario::LargeDifferent => "large and very different",
     }
 }
 

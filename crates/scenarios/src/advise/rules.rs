@@ -1,75 +1,34 @@
-//! The four scenarios, the rules of thumb, and whether a quick sweep bears them out.
+//! Which of the four scenarios are open, and whether a quick sweep bears out their rules of thumb.
 
 use super::Reading;
-use crate::sweep::{Sweep, SweepRow};
+use crate::{
+    scenario::Scenario,
+    sweep::{Sweep, SweepRow},
+};
 use serde::Serialize;
 
 /// p below which two rows of the quick sweep are taken to differ.
 const ALPHA: f64 = 0.05;
 
-/// A case of transfer learning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(into = "u8")]
-pub enum Scenario {
-    /// Small and similar.
-    SmallSimilar = 1,
-    /// Large and similar.
-    LargeSimilar = 2,
-    /// Small and very different.
-    SmallDifferent = 3,
-    /// Large and very different.
-    LargeDifferent = 4,
+/// Every case that readings of the two axes (high: large, similar) leave open; an axis without a reading leaves both sides open.
+pub fn possible(size: Reading, similarity: Option<Reading>) -> Vec<Scenario> {
+    let (small, large) = (size != Reading::High, size != Reading::Low);
+    let (similar, different) = match similarity {
+        Some(reading) => (reading != Reading::Low, reading != Reading::High),
+        None => (true, true),
+    };
+    let open = |scenario: &Scenario| match scenario {
+        Scenario::SmallSimilar => small && similar,
+        Scenario::LargeSimilar => large && similar,
+        Scenario::SmallDifferent => small && different,
+        Scenario::LargeDifferent => large && different,
+    };
+    Scenario::ALL.into_iter().filter(open).collect()
 }
 
-impl From<Scenario> for u8 {
-    fn from(scenario: Scenario) -> u8 {
-        scenario as u8
-    }
-}
-
-impl Scenario {
-    /// Every case that readings of the two axes (high: large, similar) leave open; an axis without a reading leaves both sides open.
-    pub fn possible(size: Reading, similarity: Option<Reading>) -> Vec<Self> {
-        let (small, large) = (size != Reading::High, size != Reading::Low);
-        let (similar, different) = match similarity {
-            Some(reading) => (reading != Reading::Low, reading != Reading::High),
-            None => (true, true),
-        };
-        [
-            (Self::SmallSimilar, small && similar),
-            (Self::LargeSimilar, large && similar),
-            (Self::SmallDifferent, small && different),
-            (Self::LargeDifferent, large && different),
-        ]
-        .into_iter()
-        .filter_map(|(scenario, open)| open.then_some(scenario))
-        .collect()
-    }
-
-    /// In words.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::SmallSimilar => "small and similar",
-            Self::LargeSimilar => "large and similar",
-            Self::SmallDifferent => "small and very different",
-            Self::LargeDifferent => "large and very different",
-        }
-    }
-
-    /// The rule of thumb, as the course notes of CS231n (Stanford, since 2015) give it.
-    pub fn rule(self) -> &'static str {
-        match self {
-            Self::SmallSimilar => "a linear classifier on the top codes",
-            Self::LargeSimilar => "fine-tune through the whole network",
-            Self::SmallDifferent => "an SVM on activations from earlier in the network",
-            Self::LargeDifferent => "initialise from the pretrained weights and train everything",
-        }
-    }
-
-    /// Whether the rule asks for training of the network itself.
-    pub fn fine_tunes(self) -> bool {
-        matches!(self, Self::LargeSimilar | Self::LargeDifferent)
-    }
+/// Whether the rule asks for training of the network itself.
+pub fn fine_tunes(scenario: Scenario) -> bool {
+    matches!(scenario, Scenario::LargeSimilar | Scenario::LargeDifferent)
 }
 
 /// How a rule and the measurement go together.
@@ -104,15 +63,17 @@ pub struct RuleCheck {
 
 /// Holds a rule against a sweep of one cache.
 pub fn check(scenario: Scenario, sweep: &Sweep) -> RuleCheck {
-    let best = &sweep.rows[sweep.best];
+    // One cache, hence one group of rows that can be compared.
+    let best_of_all = sweep.groups.first().map_or(0, |group| group.best);
+    let best = &sweep.rows[best_of_all];
     let made =
         |verdict, found: String, take| RuleCheck { scenario, rule: scenario.rule(), verdict, found, take: Some(take) };
-    if scenario.fine_tunes() {
+    if fine_tunes(scenario) {
         let found = format!(
             "fine-tuning is not part of headstart yet, so the rule was not tried; without it, the best is {}",
             shown(best)
         );
-        return made(Verdict::NotMeasured, found, sweep.best);
+        return made(Verdict::NotMeasured, found, best_of_all);
     }
     let depth = |row: &SweepRow| row.depth.unwrap_or(0.0);
     let deepest = sweep.rows.iter().map(depth).fold(f64::NEG_INFINITY, f64::max);
@@ -124,13 +85,13 @@ pub fn check(scenario: Scenario, sweep: &Sweep) -> RuleCheck {
     };
     let (Some(ruled), Some(other)) = (best_of(&wanted), best_of(&|row| !wanted(row))) else {
         let found = format!("only one depth was tried: {}", shown(best));
-        return made(Verdict::NotMeasured, found, sweep.best);
+        return made(Verdict::NotMeasured, found, best_of_all);
     };
     let (by_rule, against) = (&sweep.rows[ruled], &sweep.rows[other]);
     let (name, other_name) =
         if top_wanted { ("the top layer", "an earlier one") } else { ("an earlier layer", "the top one") };
     // The best of both is the best of all, which the other was compared with.
-    let (winner, loser) = if ruled == sweep.best { (by_rule, against) } else { (against, by_rule) };
+    let (winner, loser) = if ruled == best_of_all { (by_rule, against) } else { (against, by_rule) };
     let p = loser.against_best.as_ref().map(|comparison| comparison.p);
     let both = format!(
         "{name} reaches {}, {other_name} {}{}",
@@ -153,7 +114,7 @@ fn shown(row: &SweepRow) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sweep::Comparison;
+    use crate::sweep::{Comparison, Group};
     use headstart_trainer::{HeadKind, Metric, Tuned};
 
     fn row(layer: &str, depth: f64, score: f64, p: Option<f64>) -> SweepRow {
@@ -192,18 +153,18 @@ mod tests {
         let best = usize::from(top > early);
         let of = |index: usize| (index != best).then_some(p);
         let rows = vec![row("layer1", 0.2, early, of(0)), row("layer4", 0.9, top, of(1))];
-        Sweep { rows, best, cheapest: best, notes: Vec::new() }
+        Sweep { groups: vec![Group { rows: vec![0, 1], best, cheapest: best }], rows }
     }
 
     #[test]
     fn readings_leave_scenarios_open() {
         use Reading::{Between, High, Low};
-        assert_eq!(Scenario::possible(Low, Some(High)), [Scenario::SmallSimilar]);
-        assert_eq!(Scenario::possible(High, Some(Low)), [Scenario::LargeDifferent]);
-        assert_eq!(Scenario::possible(Low, Some(Between)), [Scenario::SmallSimilar, Scenario::SmallDifferent]);
-        assert_eq!(Scenario::possible(Between, Some(High)), [Scenario::SmallSimilar, Scenario::LargeSimilar]);
-        assert_eq!(Scenario::possible(Low, None).len(), 2);
-        assert_eq!(Scenario::possible(Between, None).len(), 4);
+        assert_eq!(possible(Low, Some(High)), [Scenario::SmallSimilar]);
+        assert_eq!(possible(High, Some(Low)), [Scenario::LargeDifferent]);
+        assert_eq!(possible(Low, Some(Between)), [Scenario::SmallSimilar, Scenario::SmallDifferent]);
+        assert_eq!(possible(Between, Some(High)), [Scenario::SmallSimilar, Scenario::LargeSimilar]);
+        assert_eq!(possible(Low, None).len(), 2);
+        assert_eq!(possible(Between, None).len(), 4);
     }
 
     #[test]

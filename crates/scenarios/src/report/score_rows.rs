@@ -6,14 +6,15 @@ use super::{
 };
 use crate::plot::ScorePlot;
 
-const WIDTH: f64 = 480.0;
+/// As other plots of the page: letters stay readable on a phone.
+const WIDTH: f64 = super::axes::WIDTH;
 /// Height of a dot's line within a band.
 const LINE: f64 = 15.0;
 const TOP: f64 = 6.0;
 const BOTTOM: f64 = 40.0;
 const RIGHT: f64 = 14.0;
 /// Letters of a name that are shown; the rest is in its tooltip.
-const LETTERS: usize = 26;
+const LETTERS: usize = 20;
 /// Markers that are told apart without colours.
 const MARKERS: usize = 4;
 

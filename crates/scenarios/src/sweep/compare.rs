@@ -19,6 +19,11 @@ pub struct Comparison {
     pub test_p: Option<f64>,
 }
 
+/// A p-value as people read it.
+pub fn p_value(p: f64) -> String {
+    if p < 0.001 { "<0.001".into() } else { format!("{p:.3}") }
+}
+
 /// A row with what its comparison needs.
 pub(super) struct Scored {
     pub(super) row: SweepRow,
@@ -28,21 +33,47 @@ pub(super) struct Scored {
     pub(super) right: Vec<bool>,
 }
 
-/// Finds the best, compares the others with it.
+/// Rows of caches that hold the same training images, and so share their folds: what can be compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// Indices of the rows.
+    pub rows: Vec<usize>,
+    /// Index of the row with the best cross-validated score; of equals the first. The test rows choose nothing.
+    pub best: usize,
+    /// Index of the row that costs the backbone least (multiply-adds, then bytes) of those whose score is within one standard
+    /// error of the best one's (Breiman, Friedman, Olshen and Stone 1984).
+    pub cheapest: usize,
+}
+
+/// Finds what can be compared, the best of it, and compares the others with that.
 pub(super) fn sweep(mut scored: Vec<Scored>, repeats: usize) -> Sweep {
-    let mut best = 0;
-    for index in 1..scored.len() {
-        if scored[index].row.merit() > scored[best].row.merit() {
-            best = index;
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for index in 0..scored.len() {
+        match groups.iter_mut().find(|group| scored[group[0]].trained_on == scored[index].trained_on) {
+            Some(group) => group.push(index),
+            None => groups.push(vec![index]),
         }
     }
+    let mut found = Vec::new();
+    for rows in groups {
+        let merit = |index: usize| scored[index].row.merit();
+        let best = rows.iter().copied().reduce(|a, b| if merit(b) > merit(a) { b } else { a }).unwrap_or(rows[0]);
+        for (index, comparison) in against(&scored, &rows, best, repeats) {
+            scored[index].row.against_best = Some(comparison);
+        }
+        let cheapest = cheapest(&scored, &rows, best);
+        found.push(Group { rows, best, cheapest });
+    }
+    Sweep { rows: scored.into_iter().map(|scored| scored.row).collect(), groups: found }
+}
+
+/// Rows of a group against its best.
+fn against(scored: &[Scored], rows: &[usize], best: usize, repeats: usize) -> Vec<(usize, Comparison)> {
+    let top = &scored[best];
     let mut compared: Vec<(usize, Comparison)> = Vec::new();
-    let mut unpaired = false;
-    for (index, other) in scored.iter().enumerate().filter(|(index, _)| *index != best) {
-        let top = &scored[best];
-        if other.trained_on != top.trained_on {
-            unpaired = true;
-        } else if let Some(test) = corrected_resampled_t(&other.row.fold_scores, &top.row.fold_scores, repeats) {
+    for &index in rows.iter().filter(|&&index| index != best) {
+        let other = &scored[index];
+        if let Some(test) = corrected_resampled_t(&other.row.fold_scores, &top.row.fold_scores, repeats) {
             let only = |a: &Scored, b: &Scored| a.right.iter().zip(&b.right).filter(|(a, b)| **a && !**b).count();
             let same = other.tested_on == top.tested_on && !other.right.is_empty();
             let test_p = same.then(|| mcnemar(only(other, top), only(top, other)));
@@ -51,33 +82,17 @@ pub(super) fn sweep(mut scored: Vec<Scored>, repeats: usize) -> Sweep {
         }
     }
     let adjusted = holm(&compared.iter().map(|(_, comparison)| comparison.p).collect::<Vec<_>>());
-    for ((index, mut comparison), p_holm) in compared.into_iter().zip(adjusted) {
-        comparison.p_holm = p_holm;
-        scored[index].row.against_best = Some(comparison);
-    }
-    let mut notes = Vec::new();
-    if unpaired {
-        notes.push(
-            "the caches do not hold the same training images in the same order, so their folds differ: rows of other caches than \
-             the best one's are not tested against it"
-                .into(),
-        );
-    }
-    let rows: Vec<SweepRow> = scored.into_iter().map(|scored| scored.row).collect();
-    let cheapest = cheapest(&rows, best);
-    Sweep { rows, best, cheapest, notes }
+    compared.iter_mut().zip(adjusted).for_each(|((_, comparison), p_holm)| comparison.p_holm = p_holm);
+    compared
 }
 
 /// Of the rows within one standard error of the best, the one that costs the backbone least; of equals the better one.
-fn cheapest(rows: &[SweepRow], best: usize) -> usize {
-    let cost = |row: &SweepRow| (row.multiply_adds.unwrap_or(u64::MAX), row.bytes_per_image);
-    let enough = rows[best].merit() - rows[best].cv_score_se;
-    let mut found = best;
-    for (index, row) in rows.iter().enumerate().filter(|(_, row)| row.merit() >= enough) {
-        let known = &rows[found];
-        if cost(row) < cost(known) || (cost(row) == cost(known) && row.merit() > known.merit()) {
-            found = index;
-        }
-    }
-    found
+fn cheapest(scored: &[Scored], rows: &[usize], best: usize) -> usize {
+    let row = |index: usize| &scored[index].row;
+    let cost = |index: usize| (row(index).multiply_adds.unwrap_or(u64::MAX), row(index).bytes_per_image);
+    let enough = row(best).merit() - row(best).cv_score_se;
+    rows.iter().copied().filter(|&index| row(index).merit() >= enough).fold(best, |known, index| {
+        let better = cost(index) == cost(known) && row(index).merit() > row(known).merit();
+        if cost(index) < cost(known) || better { index } else { known }
+    })
 }

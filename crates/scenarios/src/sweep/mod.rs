@@ -7,7 +7,7 @@ mod page;
 #[cfg(test)]
 mod tests;
 
-pub use compare::Comparison;
+pub use compare::{Comparison, Group, p_value};
 pub use depth::cache_names;
 
 use candidate::Candidate;
@@ -86,7 +86,7 @@ pub struct SweepRow {
     pub test_high: Option<f64>,
     /// Test rows.
     pub n_test: usize,
-    /// Against the row with the best cross-validated score of all; none for that one, and where other rows were trained on.
+    /// Against the best row of the same training images; none for that one, and where too few folds define the metric.
     pub against_best: Option<Comparison>,
     /// Numbers per image.
     pub width: usize,
@@ -109,13 +109,8 @@ pub struct SweepRow {
 pub struct Sweep {
     /// One entry per cache, layer and head.
     pub rows: Vec<SweepRow>,
-    /// Index of the row with the best cross-validated score; of equals the first. The test rows choose nothing.
-    pub best: usize,
-    /// Index of the row that costs the backbone least (multiply-adds, then bytes) of those whose score is within one standard
-    /// error of the best one's (Breiman, Friedman, Olshen and Stone 1984).
-    pub cheapest: usize,
-    /// What a reader of the comparisons should know.
-    pub notes: Vec<String>,
+    /// Rows that can be compared with each other; one group unless caches hold different training images.
+    pub groups: Vec<Group>,
 }
 
 /// Why a sweep failed.
@@ -262,6 +257,12 @@ impl Sweep {
             }
         }
         best
+    }
+
+    /// The row with the best cross-validated score of this kind of head; of equals the first.
+    pub fn best_with(&self, head: HeadKind) -> Option<&SweepRow> {
+        let of_kind = self.rows.iter().filter(|row| row.head == head);
+        of_kind.reduce(|known, row| if row.merit() > known.merit() { row } else { known })
     }
 }
 

@@ -1,11 +1,11 @@
 //! The report of a sweep: one page that needs nothing but itself.
 
-use super::{Sweep, SweepRow};
+use super::{Sweep, SweepRow, p_value};
 use crate::report::{
     ReportError,
     command::quoted,
     document::{Document, section},
-    html::{chosen, count, escape, name, percent},
+    html::{chosen, count, escape, name, percent, short},
     score_rows, write_page,
 };
 use headstart_trainer::Metric;
@@ -35,7 +35,7 @@ impl Sweep {
     }
 
     fn page(&self, title: &str, command: &str) -> String {
-        let best = &self.rows[self.best];
+        let best = &self.rows[self.groups[0].best];
         let mut backbones: Vec<&str> = self.rows.iter().map(|row| row.backbone.as_str()).collect();
         backbones.dedup();
         let about = backbones.join(", ");
@@ -46,14 +46,19 @@ impl Sweep {
             count(best.n_test, "test row", "test rows")
         );
         let headline = self.headline();
-        let notes: String = self.notes.iter().map(|note| format!("<li>{}</li>", escape(note))).collect();
+        let notes = match self.groups.len() {
+            1 => "",
+            _ => {
+                "<li>The caches do not all hold the same training images in the same order: rows are compared where they do.</li>"
+            }
+        };
         let warnings: String = self
             .rows
             .iter()
             .flat_map(|row| row.warnings.iter().map(move |warning| (row, warning)))
             .map(|(row, warning)| format!("<li>{} with {}: {}</li>", name(&row.name()), row.head, escape(warning)))
             .collect();
-        let doubts = match notes + &warnings {
+        let doubts = match notes.to_owned() + &warnings {
             doubts if doubts.is_empty() => doubts,
             doubts => format!(r#"<div class="warning"><h3>To be read with this in mind</h3><ul>{doubts}</ul></div>"#),
         };
@@ -73,11 +78,10 @@ impl Sweep {
     }
 
     fn headline(&self) -> String {
-        let (best, cheapest) = (&self.rows[self.best], &self.rows[self.cheapest]);
         let card = |title: &str, row: &SweepRow| {
-            let cost = row
-                .multiply_adds
-                .map_or_else(String::new, |cost| format!(" · {:.0} M multiply-adds", cost as f64 / 1e6));
+            let cost = row.multiply_adds.map_or_else(String::new, |cost| {
+                format!(" · {} M multiply-adds", short((cost as f64 / 1e5).round() / 10.0))
+            });
             let chosen = chosen(row.tuned).map_or_else(String::new, |chosen| format!(", {chosen}"));
             format!(
                 r#"<div class="card"><p class="title">{title}</p><p class="figure">{}</p><p>{} with {}{chosen}</p><p class="note">cross-validated {} ± {}{cost}</p></div>"#,
@@ -88,34 +92,38 @@ impl Sweep {
                 row.metric.digits(row.cv_score_se),
             )
         };
-        let mut cards = card("Best by cross-validation", best);
-        if self.cheapest != self.best {
-            cards += &card("Cheapest within one standard error of it", cheapest);
+        let mut cards = String::new();
+        for group in &self.groups {
+            cards += &card("Best by cross-validation", &self.rows[group.best]);
+            if group.cheapest != group.best {
+                cards += &card("Cheapest within one standard error of it", &self.rows[group.cheapest]);
+            }
         }
         format!(r#"<div class="cards">{cards}</div>"#)
     }
 
     fn table(&self) -> String {
-        let metric = self.rows[self.best].metric;
+        let metric = self.rows[0].metric;
         let several = self.rows.iter().any(|row| row.cache != self.rows[0].cache);
         let rows: String = self
             .rows
             .iter()
             .enumerate()
             .map(|(index, row)| {
-                let class = if index == self.best { r#" class="best""# } else { "" };
+                let best = self.groups.iter().any(|group| group.best == index);
+                let class = if best { r#" class="best""# } else { "" };
                 let cache = if several {
                     format!("<td class=\"left\">{}</td>", name(&row.cache.display().to_string()))
                 } else {
                     String::new()
                 };
-                let against = match (&row.against_best, index == self.best) {
+                let against = match (&row.against_best, best) {
                     (_, true) => "<td>best</td><td></td><td></td>".into(),
                     (Some(found), _) => format!(
                         "<td>{}</td><td>{}</td><td>{}</td>",
-                        signed(metric, found.difference),
-                        p_value(found.p),
-                        found.test_p.map_or_else(|| "–".into(), p_value)
+                        metric.signed_digits(found.difference),
+                        escape(&p_value(found.p)),
+                        found.test_p.map_or_else(|| "–".into(), |p| escape(&p_value(p)))
                     ),
                     (None, _) => "<td>–</td><td>–</td><td>–</td>".into(),
                 };
@@ -126,7 +134,7 @@ impl Sweep {
                     _ => "–".into(),
                 };
                 format!(
-                    "<tr{class}><th scope=\"row\">{}</th>{cache}<td class=\"left\">{}</td><td>{}</td><td>{} <span class=\"interval\">± {}</span></td>{against}<td>{test}</td><td>{}</td><td>{}</td><td>{:.2}</td></tr>",
+                    "<tr{class}><th scope=\"row\">{}</th>{cache}<td class=\"left\">{}</td><td class=\"whole\">{}</td><td>{} <span class=\"interval\">± {}</span></td>{against}<td>{test}</td><td>{}</td><td>{}</td><td>{:.2}</td></tr>",
                     name(&row.name()),
                     row.head,
                     chosen(row.tuned).unwrap_or_else(|| "–".into()),
@@ -140,7 +148,7 @@ impl Sweep {
             .collect();
         let cache = if several { r#"<th scope="col" class="left">Cache</th>"# } else { "" };
         format!(
-            r#"<div class="scroll" tabindex="0"><table><caption>p: corrected resampled t-test against the best on the same folds (Nadeau and Bengio 2003), not adjusted for how many are compared; test p: McNemar’s exact test on the same test rows.</caption><thead><tr><th scope="col">Layer</th>{cache}<th scope="col" class="left">Head</th><th scope="col">Chosen</th><th scope="col">CV {}{}</th><th scope="col">Against best</th><th scope="col">p</th><th scope="col">Test p</th><th scope="col">Test accuracy %</th><th scope="col">M multiply-adds</th><th scope="col">Bytes per image</th><th scope="col">Seconds</th></tr></thead><tbody>{rows}</tbody></table></div>"#,
+            r#"<p class="note">p: corrected resampled t-test against the best on the same folds (Nadeau and Bengio 2003), not adjusted for how many are compared; test p: McNemar’s exact test on the same test rows.</p><div class="scroll" tabindex="0"><table><thead><tr><th scope="col">Layer</th>{cache}<th scope="col" class="left">Head</th><th scope="col">Chosen</th><th scope="col">CV {}{}</th><th scope="col">Against best</th><th scope="col">p</th><th scope="col">Test p</th><th scope="col">Test accuracy %</th><th scope="col">M multiply-adds</th><th scope="col">Bytes per image</th><th scope="col">Seconds</th></tr></thead><tbody>{rows}</tbody></table></div>"#,
             metric.title(),
             metric.unit(),
         )
@@ -149,23 +157,4 @@ impl Sweep {
 
 fn shown(metric: Metric, value: f64) -> String {
     format!("{}{}", metric.digits(value), metric.unit())
-}
-
-fn signed(metric: Metric, difference: f64) -> String {
-    format!("{}{}", if difference > 0.0 { "+" } else { "−" }, metric.digits(difference.abs()))
-}
-
-/// p as people write it.
-pub fn p_value(p: f64) -> String {
-    if p < 0.001 { "<\u{2009}0.001".replace('<', "&lt;") } else { format!("{p:.3}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn small_p_values_are_bounds() {
-        assert_eq!((p_value(0.0123), p_value(1e-9)), ("0.012".into(), "&lt;\u{2009}0.001".into()));
-    }
 }

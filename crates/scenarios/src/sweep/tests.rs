@@ -134,9 +134,8 @@ fn rows_are_compared_where_they_share_their_images() {
     cache(&x, 12);
     cache(&y, 12);
     let found = sweep(&options(&[&x, &y]), &|_, _, _| {}).unwrap();
-    assert!(found.notes.is_empty());
     // All four have the same vectors: the first is the best, and none can be told from it.
-    assert_eq!((found.best, found.cheapest), (0, 0));
+    assert_eq!(found.groups, [Group { rows: vec![0, 1, 2, 3], best: 0, cheapest: 0 }]);
     let ps: Vec<Option<f64>> = found.rows.iter().map(|row| row.against_best.as_ref().map(|found| found.p)).collect();
     assert_eq!(ps, [None, Some(1.0), Some(1.0), Some(1.0)]);
 }
@@ -187,14 +186,16 @@ fn the_best_the_cheapest_and_what_is_worse() {
         scored("far worse", 1, &[0.50, 0.52, 0.51, 0.50], &[false; 4]),
         scored("a little worse", 10, &[0.89, 0.90, 0.89, 0.90], &right),
         scored("best", 100, &[0.90, 0.91, 0.90, 0.90], &right),
+        scored("of other images", 1, &[0.99, 0.99, 0.99, 0.99], &right),
     ];
-    rows[1].trained_on.reverse();
+    rows[3].trained_on.reverse();
     let found = compare::sweep(rows, 1);
-    assert_eq!((found.best, found.cheapest), (2, 1));
+    let groups = [Group { rows: vec![0, 1, 2], best: 2, cheapest: 1 }, Group { rows: vec![3], best: 3, cheapest: 3 }];
+    assert_eq!(found.groups, groups);
     let worse = found.rows[0].against_best.as_ref().unwrap();
     assert!(worse.difference < -0.38 && worse.p < 1e-3 && worse.p_holm >= worse.p, "{worse:?}");
     assert!((worse.test_p.unwrap() - 0.125).abs() < 1e-12, "four rows that only the best has right: 2 / 2^4");
-    assert!(found.rows[1].against_best.is_none() && found.notes[0].contains("same training images"));
+    assert!(found.rows[2].against_best.is_none() && found.rows[3].against_best.is_none());
 }
 
 #[test]

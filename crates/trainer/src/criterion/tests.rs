@@ -147,3 +147,9 @@ proptest! {
         prop_assert!((accuracy.value - balanced.value).abs() < 1e-12);
     }
 }
+
+#[test]
+fn differences_have_signs() {
+    let shown = [0.0834, -0.0834, -0.0001].map(|difference| Metric::Accuracy.signed_digits(difference));
+    assert_eq!(shown, ["+8.3", "−8.3", "0.0"]);
+}
