@@ -9,8 +9,8 @@ mod table;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    augment, classify, curve, doctor, evaluate, export, extract, import, inspect, layers, models, neighbors, predict,
-    scenario, sweep, train, units, weights,
+    advise, augment, classify, curve, doctor, evaluate, export, extract, import, inspect, layers, models, neighbors,
+    predict, scenario, sweep, train, units, weights,
 };
 use std::{fmt, io::IsTerminal, process::ExitCode};
 
@@ -49,6 +49,7 @@ enum Command {
     Import(import::Args),
     Train(train::Args),
     Evaluate(evaluate::Args),
+    Advise(advise::Args),
     Sweep(sweep::Args),
     Curve(curve::Args),
     Neighbors(neighbors::Args),
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Advise(args) => advise::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Curve(args) => curve::run(&args),
         Command::Neighbors(args) => neighbors::run(&args),

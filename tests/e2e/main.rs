@@ -9,6 +9,7 @@ mod harness;
 mod hdf5_file;
 mod npz;
 
+mod advise;
 mod calibration;
 mod contact_sheet;
 mod curve;

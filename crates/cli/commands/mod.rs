@@ -1,5 +1,6 @@
 //! One file per subcommand: its arguments, the call, and how the result is shown.
 
+pub mod advise;
 pub mod augment;
 pub mod classify;
 pub mod curve;

@@ -6,6 +6,7 @@
 pub mod backbone;
 pub mod graph;
 pub mod images;
+pub mod source;
 pub mod weights;
 pub mod zoo;
 

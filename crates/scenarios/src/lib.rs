@@ -1,5 +1,7 @@
-//! What is asked of features and heads together: heads from caches, layer sweeps, learning curves, looks at the images behind features, predictions from images and caches, files of these, plots, reports.
+//! What is asked of features and heads together: heads from caches, advice, layer sweeps, learning curves, looks at the images behind
+//! features, predictions from images and caches, files of these, plots, reports.
 
+pub mod advise;
 pub mod curve;
 pub mod look;
 pub mod plot;

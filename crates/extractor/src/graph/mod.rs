@@ -155,6 +155,12 @@ impl Graph {
         self.multiply_adds(shapes).iter().zip(needed).filter(|(_, needed)| *needed).map(|(cost, _)| cost).sum()
     }
 
+    /// The nodes whose values are normalised by batch statistics, in the order of the network.
+    pub fn batch_norm_inputs(&self) -> Vec<NodeId> {
+        let is_norm = |node: &&Node| matches!(node.op, Op::BatchNorm2d { .. });
+        self.nodes.iter().filter(is_norm).map(|node| node.inputs[0]).collect()
+    }
+
     /// Which nodes must run to compute `taps`: the taps and everything they are computed from.
     pub fn ancestors(&self, taps: &[NodeId]) -> Vec<bool> {
         let mut needed = vec![false; self.nodes.len()];

@@ -6,6 +6,7 @@
 
 pub mod augment;
 pub mod decode;
+pub mod fingerprint;
 pub mod geometry;
 mod jpeg;
 pub mod listing;
@@ -16,6 +17,7 @@ mod resample;
 mod parity;
 
 pub use decode::{DECODER, DecodeError, Image8, decode, decode_into};
+pub use fingerprint::{Fingerprint, copies};
 pub use geometry::GeometryError;
 pub use listing::{Item, ListError, Listing, list};
 pub use prepare::prepare;
