@@ -27,7 +27,7 @@ fn the_nearest_images_of_an_image() {
     says(&page, &["Nearest images", "row-000003", "cannot be shown", "headstart neighbors x.h5 row-000003"]);
     says(&dir.fails("neighbors x.h5 row-999"), &["x.h5: no image 'row-999'"]);
     says(&dir.fails("neighbors x.h5 row-000003 --layer fc9"), &["fc9"]);
-    says(&dir.misused("neighbors x.h5 row-000003 -k 0"), &["-k"]);
+    says(&dir.misused("neighbors x.h5 row-000003 -k 0"), &["--count", "1..=1000"]);
     says(&dir.misused("neighbors x.h5"), &["<IMAGE>"]);
 }
 

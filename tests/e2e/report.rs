@@ -101,7 +101,10 @@ fn images_are_shown_where_they_can_be_read_and_named_where_not() {
     assert_eq!(metrics["images"]["reachable"], true);
     let mistakes = metrics["images"]["most_confident_mistakes"].as_array().unwrap();
     assert!(mistakes.len() >= 9 && mistakes.iter().all(|pick| pick["truth"] != pick["predicted"]), "{mistakes:?}");
-    let shown = mistakes.len() + metrics["images"]["least_certain"].as_array().unwrap().len();
+    let length = |list: &Value| list.as_array().unwrap().len();
+    let of_classes = metrics["images"]["by_class"].as_array().unwrap();
+    let of_classes: usize = of_classes.iter().map(|of| length(&of["wrong"]) + length(&of["hardest_right"])).sum();
+    let shown = mistakes.len() + length(&metrics["images"]["least_certain"]) + of_classes;
     assert_eq!(page.matches("src=\"data:image/jpeg;base64,").count(), shown);
     says(&page, &["lenet5", "random:0", "conv2:grid2", &dir.path("photos").display().to_string()]);
 

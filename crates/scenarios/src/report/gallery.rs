@@ -3,7 +3,7 @@
 use super::{
     content::Content,
     html::{count, escape, name, percent, short},
-    judged::{Basis, Confidence, Judged, Pick},
+    judged::{Basis, Confidence, Judged, OfClass, Pick},
     thumbnail::Thumbnail,
 };
 
@@ -51,6 +51,44 @@ pub fn section(content: &Content) -> String {
         "<p>{rows} {confidence}{}</p><h3>Most confident mistakes</h3>{mistakes}<h3>Least certain</h3>{}",
         unreachable(content),
         list(images, &images.least_certain)
+    )
+}
+
+/// The wrong and the hardest images of the classes with most mistakes.
+pub fn by_class(content: &Content) -> String {
+    let images = &content.images;
+    let measure = match images.confidence {
+        Confidence::Probability => "the probability",
+        Confidence::Margin => "the margin",
+    };
+    let left_out = match content.classes.len() - images.by_class.len() {
+        0 => String::new(),
+        _ => format!(" The {} classes with most mistakes.", images.by_class.len()),
+    };
+    let of_class = |class: &OfClass| {
+        let taken_for: Vec<String> =
+            class.taken_for.iter().map(|other| format!("{} ({})", name(&other.class), other.images)).collect();
+        let taken_for = match &taken_for[..] {
+            [] => String::new(),
+            others => format!(", taken for {}", others.join(", ")),
+        };
+        let part = |title: &str, picks: &[Pick]| match picks {
+            [] => String::new(),
+            picks => format!(r#"<p class="note">{title}</p>{}"#, list(images, picks)),
+        };
+        format!(
+            "<h3>{}</h3><p>{} of {} wrong{taken_for}.</p>{}{}",
+            name(&class.class),
+            class.mistakes,
+            count(class.n, "image", "images"),
+            part("Wrong, the worst first", &class.wrong),
+            part("Right, but only just", &class.hardest_right)
+        )
+    };
+    let classes: String = images.by_class.iter().map(of_class).collect();
+    format!(
+        "<p>Of each class the images whose own class got least, by {measure} of it: first the wrong ones with what they were taken \
+         for, then those that are only just right.{left_out}</p>{classes}"
     )
 }
 

@@ -11,6 +11,10 @@ use serde::Serialize;
 
 /// Images in each of the two lists.
 const SHOWN: usize = 12;
+/// Images in each of the two lists of a class.
+const SHOWN_OF_CLASS: usize = 6;
+/// Classes that have lists of their own.
+const CLASSES: usize = 12;
 
 /// The images worth a look, and what they were picked from.
 #[derive(Debug, Serialize)]
@@ -30,6 +34,31 @@ pub struct Judged {
     pub most_confident_mistakes: Vec<Pick>,
     /// Right or wrong, by rising confidence.
     pub least_certain: Vec<Pick>,
+    /// The classes with most mistakes, those first.
+    pub by_class: Vec<OfClass>,
+}
+
+/// The images of one class.
+#[derive(Debug, Serialize)]
+pub struct OfClass {
+    pub class: String,
+    /// How many were judged.
+    pub n: usize,
+    /// Wrong predictions among them.
+    pub mistakes: usize,
+    /// What these were taken for, the commonest first.
+    pub taken_for: Vec<TakenFor>,
+    /// Wrong, those first whose own class got least.
+    pub wrong: Vec<Pick>,
+    /// Right, those first whose own class got least.
+    pub hardest_right: Vec<Pick>,
+}
+
+/// A class that images of another were taken for.
+#[derive(Debug, Serialize)]
+pub struct TakenFor {
+    pub class: String,
+    pub images: usize,
 }
 
 /// Which rows were judged.
@@ -65,6 +94,8 @@ pub struct Pick {
     pub truth: String,
     pub predicted: String,
     pub confidence: f64,
+    /// What the true class got: its probability, or by how much its score is above the best other's.
+    pub of_truth: f64,
     /// The picture, or why there is none.
     #[serde(skip)]
     pub thumbnail: Thumbnail,
@@ -75,6 +106,7 @@ struct Verdict {
     truth: usize,
     predicted: usize,
     confidence: f64,
+    of_truth: f64,
 }
 
 impl Judged {
@@ -98,14 +130,17 @@ impl Judged {
         let listed_from = subject.provenance.images.as_deref();
         let pick = |row: usize| {
             let path = subject.rows.path[vectors.rows[picked[row]]].clone();
-            let Verdict { truth, predicted, confidence } = verdicts[row];
+            let Verdict { truth, predicted, confidence, of_truth } = verdicts[row];
             let class = |index: usize| model.classes()[index].clone();
             let thumbnail = thumbnail::of(listed_from, &path);
-            Pick { path, truth: class(truth), predicted: class(predicted), confidence, thumbnail }
+            Pick { path, truth: class(truth), predicted: class(predicted), confidence, of_truth, thumbnail }
         };
+        let by_class = by_class(model.classes(), &verdicts, &pick);
         let most_confident_mistakes: Vec<Pick> = wrong.into_iter().map(pick).collect();
         let least_certain: Vec<Pick> = unsure.into_iter().map(pick).collect();
-        let reachable = most_confident_mistakes.iter().chain(&least_certain).any(|pick| pick.thumbnail.is_ok());
+        let of_classes = by_class.iter().flat_map(|class| class.wrong.iter().chain(&class.hardest_right));
+        let mut picks = most_confident_mistakes.iter().chain(&least_certain).chain(of_classes);
+        let reachable = picks.any(|pick| pick.thumbnail.is_ok());
         let listed_from = subject.provenance.images.clone();
         let n = picked.len();
         let judged = Self {
@@ -117,9 +152,44 @@ impl Judged {
             reachable,
             most_confident_mistakes,
             least_certain,
+            by_class,
         };
         Ok((judged, reliability))
     }
+}
+
+/// The classes with most mistakes, each with its wrong images and those that are only just right.
+fn by_class(names: &[String], verdicts: &[Verdict], pick: &dyn Fn(usize) -> Pick) -> Vec<OfClass> {
+    let mut rows = vec![Vec::new(); names.len()];
+    (0..verdicts.len()).for_each(|row| rows[verdicts[row].truth].push(row));
+    let is_wrong = |row: &usize| verdicts[*row].predicted != verdicts[*row].truth;
+    let mistakes = |class: usize| rows[class].iter().filter(|row| is_wrong(row)).count();
+    let mut classes: Vec<usize> = (0..names.len()).filter(|&class| !rows[class].is_empty()).collect();
+    classes.sort_by_key(|&class| std::cmp::Reverse(mistakes(class)));
+    classes.truncate(CLASSES);
+    let of_class = |class: usize| {
+        let (mut wrong, mut right): (Vec<usize>, Vec<usize>) = rows[class].iter().partition(|row| is_wrong(row));
+        let mut times = vec![0; names.len()];
+        wrong.iter().for_each(|&row| times[verdicts[row].predicted] += 1);
+        let mut others: Vec<usize> = (0..names.len()).filter(|&other| times[other] > 0).collect();
+        others.sort_by_key(|&other| std::cmp::Reverse(times[other]));
+        for list in [&mut wrong, &mut right] {
+            list.sort_by(|&a, &b| verdicts[a].of_truth.total_cmp(&verdicts[b].of_truth));
+        }
+        let shown = |list: &[usize]| list.iter().take(SHOWN_OF_CLASS).map(|&row| pick(row)).collect();
+        OfClass {
+            class: names[class].clone(),
+            n: rows[class].len(),
+            mistakes: wrong.len(),
+            taken_for: others
+                .into_iter()
+                .map(|other| TakenFor { class: names[other].clone(), images: times[other] })
+                .collect(),
+            wrong: shown(&wrong),
+            hardest_right: shown(&right),
+        }
+    };
+    classes.into_iter().map(of_class).collect()
 }
 
 /// Rows judged at once.
@@ -169,11 +239,12 @@ fn judge(said: &Verdicts, vectors: &Vectors, rows: &[usize], verdicts: &mut Vec<
         values[predicted] - others.fold(f64::NEG_INFINITY, |top, (_, &value)| top.max(value))
     };
     verdicts.extend(rows.iter().zip(&said.predicted).enumerate().map(|(index, (&row, &predicted))| {
-        let confidence = match &said.probabilities {
-            Some(probabilities) => probabilities[[index, predicted]],
-            None => margin(said.decision.row(index), predicted),
+        let of = |class: usize| match &said.probabilities {
+            Some(probabilities) => probabilities[[index, class]],
+            None => margin(said.decision.row(index), class),
         };
-        Verdict { truth: vectors.labels[row], predicted, confidence }
+        let truth = vectors.labels[row];
+        Verdict { truth, predicted, confidence: of(predicted), of_truth: of(truth) }
     }));
 }
 
@@ -199,6 +270,36 @@ mod tests {
             assert!(images.least_certain.is_sorted_by(|a, b| a.confidence <= b.confidence));
             assert!(images.least_certain.iter().all(|pick| pick.confidence >= 0.0));
             assert_eq!(content.reliability.is_some(), kind == HeadKind::Logistic);
+        }
+    }
+
+    #[test]
+    fn classes_have_their_wrong_and_their_hardest_images() {
+        for kind in [HeadKind::Logistic, HeadKind::Svm] {
+            let fixture = Fixture::new(kind);
+            let content = Content::gather(&fixture.subject()).unwrap();
+            let (metrics, images) = (content.test.unwrap(), &content.images);
+            assert_eq!(images.by_class.len(), 3);
+            assert!(images.by_class.is_sorted_by(|a, b| a.mistakes >= b.mistakes));
+            for class in &images.by_class {
+                let index = content.classes.iter().position(|name| *name == class.class).unwrap();
+                let row = &metrics.confusion[index];
+                assert_eq!((class.n, class.mistakes), (row.iter().sum(), class.n - row[index]));
+                for other in &class.taken_for {
+                    let at = content.classes.iter().position(|name| *name == other.class).unwrap();
+                    assert_eq!(other.images, row[at]);
+                }
+                assert_eq!(class.taken_for.iter().map(|other| other.images).sum::<usize>(), class.mistakes);
+                assert_eq!(class.wrong.len(), class.mistakes.min(6));
+                assert_eq!(class.hardest_right.len(), row[index].min(6));
+                assert!(class.wrong.iter().all(|pick| pick.truth == class.class && pick.predicted != class.class));
+                assert!(class.hardest_right.iter().all(|pick| pick.predicted == class.class));
+                for list in [&class.wrong, &class.hardest_right] {
+                    assert!(list.is_sorted_by(|a, b| a.of_truth <= b.of_truth));
+                }
+                // What is right has at least as much for its own class as the best other.
+                assert!(class.hardest_right.iter().all(|pick| pick.of_truth == pick.confidence));
+            }
         }
     }
 

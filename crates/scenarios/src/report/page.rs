@@ -30,6 +30,7 @@ pub fn page(content: &Content) -> String {
         ("By class", scores::by_class(content)),
         ("Confusion", confusion::section(content)),
         ("Images worth a look", gallery::section(content)),
+        ("The wrong and the hardest, class by class", gallery::by_class(content)),
         ("Where the time went", training::seconds(content)),
         ("Where it comes from", training::provenance(content)),
         ("The command", training::command(content)),
