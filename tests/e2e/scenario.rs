@@ -56,6 +56,14 @@ fn few_different_images_get_an_svm_on_the_layer_that_suits_them() {
 }
 
 #[test]
+fn the_scenario_can_be_measured() {
+    let dir = photos();
+    let told = dir.headstart(&format!("scenario auto photos {LENET} -o out")).run().exits(0);
+    says(&told.stderr, &["measured: scenario", "headstart advise photos --explain"]);
+    assert!(dir.exists("out/model.head") && dir.exists("out/report/index.html"));
+}
+
+#[test]
 fn what_cannot_be_done_yet_is_explained() {
     let dir = photos();
     says(&dir.fails("scenario 2 photos -o out"), &["fine-tune", "cannot do yet", "headstart scenario 1 photos -o out"]);

@@ -8,17 +8,18 @@ The scenarios, and what is done:
   1  few images, similar to those the backbone was trained on: logistic regression on the last stage
   3  few images, very different: an SVM on the stage that cross-validation on the training rows prefers
   2, 4  many images: fine-tuning, which is not built yet; the command says what works today
+  auto  what `headstart advise` makes of the images decides; where that leaves it open, 3, which compares all stages
 
 DIR is what `extract --images` takes: class folders, train/ and test/ of such, or a CSV. OUT holds features.h5, model.head,
 report/, sweep/ (scenario 3) and commands.sh, which does the same step by step. An interrupted run goes on where it was.
 
 Examples:
-  headstart scenario 1 photos/ -o out/photos
+  headstart scenario auto photos/ -o out/photos
   headstart scenario 3 cells.csv --backbone mobilenet_v2 -o out/cells
   headstart predict out/cells/model.head new/*.png")]
 pub struct Args {
-    /// 1, 2, 3 or 4.
-    #[arg(value_name = "1|2|3|4")]
+    /// 1, 2, 3, 4 or auto.
+    #[arg(value_name = "1|2|3|4|auto")]
     scenario: String,
     /// Folder or CSV of images.
     #[arg(value_name = "DIR")]
@@ -50,10 +51,10 @@ pub fn run(_: &Args) -> anyhow::Result<Outcome> {
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     use crate::{progress::Bar, table};
     use headstart_extractor::{pipeline::ExtractOptions, zoo};
-    use headstart_scenarios::scenario::{Files, Scenario, ScenarioOptions, Stage, run};
+    use headstart_scenarios::scenario::{Files, ScenarioOptions, Stage, run};
     use headstart_trainer::Memory;
 
-    let scenario: Scenario = super::parse(&args.scenario)?;
+    let scenario = if args.scenario == "auto" { measured(args)? } else { super::parse(&args.scenario)? };
     let graph = zoo::find(&args.backbone.backbone)?.graph();
     let Some(recipe) = scenario.recipe(&graph) else {
         let near = scenario.nearest().number();
@@ -122,4 +123,35 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     println!("the same by hand: {}", files.commands.display());
     println!("next: headstart predict {} IMAGE…", files.head.display());
     Ok(Outcome::Done)
+}
+
+/// The scenario that the images are in, by measurement.
+#[cfg(feature = "torch")]
+fn measured(args: &Args) -> anyhow::Result<headstart_scenarios::scenario::Scenario> {
+    use headstart_scenarios::advise::{AdviseOptions, advise};
+    use headstart_scenarios::scenario::Scenario;
+
+    let weights = args.backbone.weights_text.as_deref().map(super::parse).transpose()?;
+    let advice = advise(
+        &AdviseOptions {
+            target: args.images.clone(),
+            images: None,
+            backbone: args.backbone.backbone.clone(),
+            weights,
+            sample: 300,
+            compare: true,
+            seed: args.seed,
+        },
+        &|what, done, all| tracing::debug!("{what}: {done} of {all}"),
+    )?;
+    let settled = Scenario::settle(&advice.scenarios);
+    let open: Vec<String> = advice.scenarios.iter().map(ToString::to_string).collect();
+    eprintln!("measured: {} (`headstart advise {} --explain` shows how)", open.join(" or "), args.images.display());
+    if !advice.scenarios.contains(&settled) {
+        eprintln!(
+            "the rule for it needs fine-tuning, which headstart cannot do yet; scenario {} comes nearest",
+            settled.number()
+        );
+    }
+    Ok(settled)
 }

@@ -86,6 +86,13 @@ impl Scenario {
         }
     }
 
+    /// Of the scenarios that frozen features serve, the one for data that may be any of these. Where similarity leaves it open that is
+    /// 3: its recipe compares all stages, the top one too.
+    pub fn settle(open: &[Self]) -> Self {
+        let similar = open.iter().all(|scenario| scenario.nearest() == Self::SmallSimilar);
+        if similar && !open.is_empty() { Self::SmallSimilar } else { Self::SmallDifferent }
+    }
+
     /// Of the scenarios that frozen features serve, the nearest to this one.
     pub fn nearest(self) -> Self {
         match self {
@@ -128,6 +135,10 @@ mod tests {
         assert_eq!((recipe("1").unwrap().head, recipe("3").unwrap().head), (HeadKind::Logistic, HeadKind::Svm));
         assert!(recipe("2").is_none() && recipe("4").is_none());
         assert!("5".parse::<Scenario>().unwrap_err().contains("use 1"));
+        use Scenario::{LargeDifferent, LargeSimilar, SmallDifferent, SmallSimilar};
+        assert_eq!(Scenario::settle(&[SmallSimilar, LargeSimilar]), SmallSimilar);
+        assert_eq!(Scenario::settle(&[SmallSimilar, SmallDifferent]), SmallDifferent);
+        assert_eq!(Scenario::settle(&[LargeDifferent]), SmallDifferent);
         for scenario in Scenario::ALL {
             assert!(scenario.nearest().recipe(&graph).is_some());
         }
