@@ -24,7 +24,7 @@ pub struct Args {
     /// Folder or CSV of images, or a cache.
     #[arg(value_name = "DIR|CSV|FILE.h5")]
     target: PathBuf,
-    /// For images: a name from `headstart models`. Similarity is calibrated for resnet18, mobilenet_v2 and squeezenet1_1
+    /// For images: a name from `headstart models`. Similarity is calibrated for resnet18 and mobilenet_v2
     /// [default: resnet18].
     #[arg(long, value_name = "NAME")]
     backbone: Option<String>,

@@ -97,7 +97,7 @@ pub fn check(scenario: Scenario, sweep: &Sweep) -> RuleCheck {
         "{name} reaches {}, {other_name} {}{}",
         shown(by_rule),
         shown(against),
-        p.map_or_else(String::new, |p| format!(" (p = {p:.2}, corrected resampled t-test on the same folds)"))
+        p.map_or_else(String::new, |p| format!(" (p {}, corrected resampled t-test on the same folds)", bound(p)))
     );
     match p {
         Some(p) if p <= ALPHA && std::ptr::eq(winner, by_rule) => made(Verdict::Agree, both, ruled),
@@ -106,7 +106,12 @@ pub fn check(scenario: Scenario, sweep: &Sweep) -> RuleCheck {
     }
 }
 
-/// `layer4:gap with svm, 84.8 % ± 1.2`.
+/// `= 0.012`, or `< 0.001`.
+fn bound(p: f64) -> String {
+    if p < 0.001 { "< 0.001".into() } else { format!("= {p:.3}") }
+}
+
+/// `84.8 % ± 1.2 (layer4:gap with svm)`.
 fn shown(row: &SweepRow) -> String {
     format!("{:.1} % ± {:.1} ({} with {})", 100.0 * row.cv_mean, 100.0 * row.cv_se, row.name(), row.head)
 }
@@ -181,7 +186,7 @@ mod tests {
         assert_eq!(verdict(Scenario::SmallDifferent, 0.5, 0.9, 0.001), (Verdict::Disagree, 1));
         assert_eq!(verdict(Scenario::SmallDifferent, 0.88, 0.9, 0.5), (Verdict::Undecided, 0));
         assert_eq!(verdict(Scenario::LargeSimilar, 0.5, 0.9, 0.001), (Verdict::NotMeasured, 1));
-        let found = check(Scenario::SmallDifferent, &sweep(0.5, 0.9, 0.001)).found;
-        assert!(found.contains("layer4:gap with svm") && found.contains("p = 0.00"), "{found}");
+        let found = check(Scenario::SmallDifferent, &sweep(0.5, 0.9, 1e-5)).found;
+        assert!(found.contains("layer4:gap with svm") && found.contains("p < 0.001"), "{found}");
     }
 }
