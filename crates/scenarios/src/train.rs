@@ -94,7 +94,7 @@ pub enum TrainError {
         /// The layer.
         layer: String,
         /// Why.
-        source: headstart_trainer::Error,
+        source: Box<headstart_trainer::Error>,
     },
     /// The report cannot be written.
     #[error(transparent)]
@@ -164,8 +164,9 @@ pub fn train(
 
     let params = params.check().map_err(TrainError::Params)?;
     options.report.as_deref().map(report::make_folder).transpose()?;
-    let outcome = headstart_trainer::train(vectors.samples(), &params, progress)
-        .map_err(|source| TrainError::Train { path: options.cache.clone(), layer: layer.name.clone(), source })?;
+    let outcome = headstart_trainer::train(vectors.samples(), &params, progress).map_err(|source| {
+        TrainError::Train { path: options.cache.clone(), layer: layer.name.clone(), source: Box::new(source) }
+    })?;
     let test_metrics =
         if test.is_empty() { None } else { Some(evaluate(&outcome.model, test.features.view(), &test.labels)?) };
     let source =
