@@ -90,7 +90,10 @@ fn gallery(curves: &Curves, line: &Line) -> String {
         return format!("{title}{explained}{}", tiles(shown.iter().map(one)));
     }
     let why = shown.iter().find_map(|(_, thumbnail, ..)| thumbnail.as_ref().err()).map_or("", |why| why);
-    let rows = shown.iter().map(|(image, _, verdict, shares)| vec![name(&image.path), verdict.clone(), shares.clone()]);
+    // In a table, unlike below a picture, the parts of a verdict stand in one line.
+    let in_line = |verdict: &str| verdict.replace("</span><span>", "</span>, <span>");
+    let rows =
+        shown.iter().map(|(image, _, verdict, shares)| vec![name(&image.path), in_line(verdict), shares.clone()]);
     format!(
         "{title}{explained}<p>The images cannot be shown ({}); their paths are listed instead.</p>{}",
         escape(why),
