@@ -171,14 +171,16 @@ mod tests {
         let off = Array2::from_shape_fn((5, 2), |(_, channel)| if channel == 0 { 5.0 } else { -1.0 });
         let rows = [0, 1, 2, 3, 4];
         assert!((distance(&off, &known, &rows) - 4.0).abs() < 1e-6);
-        // Values that alternate around the mean: all that two images seem off comes from sampling.
+        // Values that alternate around the mean, with a period of two and of four: all that two images seem off comes from sampling.
+        // Over pairs at all distances up to four, every combination is as frequent as by chance.
         let around = Array2::from_shape_fn((1000, 2), |(row, channel)| {
             mean[channel] + if (row / (1 + channel)) % 2 == 0 { 1.0 } else { -1.0 }
         });
         let all: Vec<usize> = (0..1000).collect();
         assert!(distance(&around, &known, &all).abs() < 0.01);
-        let pairs = (0..500).map(|pair| distance(&around, &known, &[pair, (pair * 7 + 3) % 1000]));
-        assert!((pairs.sum::<f64>() / 500.0).abs() < 0.5);
+        let pairs = (0..996).flat_map(|row| (1..=4).map(move |step| [row, row + step]));
+        let mean_of_pairs = pairs.map(|pair| distance(&around, &known, &pair)).sum::<f64>() / 3984.0;
+        assert!(mean_of_pairs.abs() < 0.05, "{mean_of_pairs}");
     }
 
     #[test]

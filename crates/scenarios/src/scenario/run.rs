@@ -111,7 +111,7 @@ pub enum ScenarioError {
     Sweep(#[from] SweepError),
     /// Training.
     #[error(transparent)]
-    Train(#[from] TrainError),
+    Train(#[from] Box<TrainError>),
     /// The report of the comparison.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -185,20 +185,23 @@ pub fn run(
         .scaling(scaling)
         .seed(options.seed)
         .calibration(CalibrationChoice::Auto);
-    summary.trained = Some(train(
-        &TrainOptions {
-            cache: files.cache.clone(),
-            layer: Some(layer),
-            splits: None,
-            params,
-            memory: options.memory,
-            output: files.head.clone(),
-            report: Some(files.report.clone()),
-            command: options.command.clone(),
-        },
-        &|_| {},
-        &|_| {},
-    )?);
+    summary.trained = Some(
+        train(
+            &TrainOptions {
+                cache: files.cache.clone(),
+                layer: Some(layer),
+                splits: None,
+                params,
+                memory: options.memory,
+                output: files.head.clone(),
+                report: Some(files.report.clone()),
+                command: options.command.clone(),
+            },
+            &|_| {},
+            &|_| {},
+        )
+        .map_err(Box::new)?,
+    );
     std::fs::write(&files.commands, summary.by_hand(options)).map_err(unwritable(&files.commands))?;
     Ok(summary)
 }
