@@ -9,8 +9,8 @@ mod table;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    advise, augment, classify, curve, doctor, evaluate, export, extract, import, inspect, layers, models, neighbors,
-    predict, scenario, sweep, train, units, weights,
+    advise, augment, classify, curve, doctor, evaluate, export, extract, import, inspect, layers, map, models,
+    neighbors, predict, scenario, sweep, train, units, weights,
 };
 use std::{fmt, io::IsTerminal, process::ExitCode};
 
@@ -54,6 +54,7 @@ enum Command {
     Curve(curve::Args),
     Neighbors(neighbors::Args),
     Units(units::Args),
+    Map(map::Args),
     Predict(predict::Args),
     Export(export::Args),
     Scenario(scenario::Args),
@@ -105,6 +106,7 @@ fn main() -> ExitCode {
         Command::Curve(args) => curve::run(&args),
         Command::Neighbors(args) => neighbors::run(&args),
         Command::Units(args) => units::run(&args),
+        Command::Map(args) => map::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Scenario(args) => scenario::run(&args),

@@ -1,4 +1,4 @@
-//! `neighbors` and `units`: looks at the images behind a cache.
+//! `neighbors`, `units` and `map`: looks at the images behind a cache.
 
 use crate::{
     browser::Browser,
@@ -44,6 +44,28 @@ fn the_images_that_excite_a_unit() {
     says(&String::from_utf8(dir.read("r/index.html")).unwrap(), &["What excites units", "η²", "Mean activation"]);
     says(&dir.fails("units x.h5 --unit 12"), &["unit 12", "units 0 to 11"]);
     says(&dir.misused("units x.h5 --unit 1 --top-units 2"), &["--unit"]);
+}
+
+#[test]
+fn a_map_of_the_images() {
+    let dir = three_classes();
+    for method in ["pca", "tsne"] {
+        let shown = dir.run(&format!("map x.h5 --method {method} -o {method}.png -o {method}.svg -o {method}.csv"));
+        says(&shown, &["features:flatten: 120 of 120 images", "nearest neighbour of the same class"]);
+        assert!(dir.read(&format!("{method}.png")).starts_with(b"\x89PNG"));
+        says(&String::from_utf8(dir.read(&format!("{method}.svg"))).unwrap(), &["ant", "bee", "features:flatten"]);
+        assert_eq!(String::from_utf8(dir.read(&format!("{method}.csv"))).unwrap().lines().count(), 121);
+    }
+    let found = dir.json("map x.h5 --images 50 --perplexity 40");
+    assert_eq!(found["points"].as_array().unwrap().len(), 50);
+    assert!(number(&found["perplexity"]) < 17.0, "as many neighbours as so few images have");
+    // The groups of the three classes are far apart.
+    assert!(number(&found["same_class_on_map"]) > 0.9, "{found}");
+    assert_eq!(found, dir.json("map x.h5 --images 50 --perplexity 40"), "the same again");
+    assert_ne!(found["points"], dir.json("map x.h5 --images 50 --perplexity 40 --seed 1")["points"]);
+    says(&dir.misused("map x.h5"), &["-o map.png"]);
+    says(&dir.misused("map x.h5 -o map.pdf"), &[".svg or .png"]);
+    says(&dir.misused("map x.h5 --json --perplexity 0"), &["--perplexity is 0"]);
 }
 
 #[test]

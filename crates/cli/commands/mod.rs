@@ -11,6 +11,7 @@ pub mod extract;
 pub mod import;
 pub mod inspect;
 pub mod layers;
+pub mod map;
 pub mod models;
 pub mod neighbors;
 pub mod predict;

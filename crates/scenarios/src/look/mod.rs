@@ -1,5 +1,6 @@
-//! A look at the images behind features: the nearest of an image, those that excite a unit most.
+//! A look at the images behind features: a map of all, the nearest of an image, those that excite a unit most.
 
+pub mod map;
 pub mod neighbors;
 mod page;
 pub mod units;
@@ -54,6 +55,28 @@ pub enum LookError {
         count: usize,
         /// The first of them.
         first: String,
+    },
+    /// Too few images for a map.
+    #[error("{}: layer {layer} has {images} image(s); a map needs {fewest}", .path.display())]
+    TooFew {
+        /// The cache.
+        path: PathBuf,
+        /// The layer.
+        layer: String,
+        /// How many it has.
+        images: usize,
+        /// How many there have to be.
+        fewest: usize,
+    },
+    /// Features that cannot be mapped.
+    #[error("{}, layer {layer}: {reason}", .path.display())]
+    Unmapped {
+        /// The cache.
+        path: PathBuf,
+        /// The layer.
+        layer: String,
+        /// Why.
+        reason: String,
     },
     /// A unit that the layer does not have.
     #[error("{}: unit {unit}; layer {layer} has units 0 to {}", .path.display(), width - 1)]

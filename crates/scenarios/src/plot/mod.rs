@@ -3,10 +3,12 @@
 
 mod curves;
 mod legend;
+mod map;
 mod models;
 mod scores;
 
 pub use curves::{CurvePlot, CurvePoint, CurveSeries, draw_curves};
+pub use map::{MapPlot, MapPlotPoint, draw_map};
 pub use models::draw_models;
 pub use scores::{Point, ScorePlot, Series, draw_scores};
 
