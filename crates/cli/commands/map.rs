@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long = "method", value_name = "pca|tsne", default_value = "tsne", value_parser = ["pca", "tsne"])]
     method_text: String,
     /// Of more images than this, so many are mapped, spread evenly over the cache.
-    #[arg(long, value_name = "N", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(4..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(4..=10_000))]
     images: u32,
     /// For t-SNE: about how many neighbours an image has.
     #[arg(long, value_name = "P", default_value_t = 30.0)]

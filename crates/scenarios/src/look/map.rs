@@ -17,8 +17,8 @@ use std::path::PathBuf;
 pub enum MapMethod {
     /// The first two principal components: distances are true as far as these two hold the variance.
     Pca,
-    /// t-SNE (van der Maaten and Hinton 2008, Barnes-Hut 2014) of the first 50 principal components: neighbours stay neighbours,
-    /// distances between groups mean little.
+    /// Exact t-SNE (van der Maaten and Hinton 2008) of the first 50 principal components: neighbours stay neighbours, distances
+    /// between groups mean little. Time grows with the square of the images.
     Tsne,
 }
 
@@ -90,7 +90,8 @@ const STEPS: usize = 1000;
 
 /// Maps the images of a layer as they are, without augmented views.
 ///
-/// The same seed gives the same map, whatever the number of threads: t-SNE runs on one.
+/// The same seed gives the same map, whatever the number of threads: t-SNE runs on one, and exactly, for the search tree of the
+/// approximation is built at random.
 ///
 /// # Errors
 /// A layer without images, or with fewer than four; a cache that cannot be read.
@@ -161,7 +162,7 @@ fn t_sne(rows: Array2<f64>, perplexity: f64, seed: u64) -> Result<Array2<f64>, S
     }
     pool.install(|| {
         let params = TSneParams::embedding_size_with_rng(2, SmallRng::seed_from_u64(seed));
-        let params = params.perplexity(perplexity).approx_threshold(0.5).max_iter(STEPS);
+        let params = params.perplexity(perplexity).approx_threshold(0.0).max_iter(STEPS);
         let params = params.check().map_err(|error| error.to_string())?;
         params.transform(wide).map_err(|error| error.to_string())
     })
