@@ -207,15 +207,20 @@ pub(super) fn print(result: &Sweep, several: bool) {
         let (best, cheapest) = (&result.rows[group.best], &result.rows[group.cheapest]);
         let against = group.rows.iter().filter_map(|&index| result.rows[index].against_best.as_ref());
         let same = against.filter(|found| found.p > 0.05).count();
+        // Where rows of some caches cannot be compared with those of others: which caches these are.
+        let mut caches: Vec<String> =
+            group.rows.iter().map(|&index| result.rows[index].cache.display().to_string()).collect();
+        caches.dedup();
+        let caches = if result.groups.len() > 1 { format!("{}: ", caches.join(", ")) } else { String::new() };
         println!(
-            "{} of {} other rows cannot be told from {} with {} on the same folds, p > 0.05 (corrected resampled t-test)",
+            "{caches}{} of {} other rows cannot be told from {} with {} on the same folds, p > 0.05 (corrected resampled t-test)",
             same,
             group.rows.len() - 1,
             best.name(),
             best.head,
         );
         if group.cheapest != group.best {
-            println!("cheapest within one standard error of it: {} with {}", cheapest.name(), cheapest.head);
+            println!("{caches}cheapest within one standard error of it: {} with {}", cheapest.name(), cheapest.head);
         }
     }
 }
