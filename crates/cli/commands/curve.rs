@@ -5,7 +5,7 @@ use headstart_scenarios::{
     report,
     sweep::cache_names,
 };
-use headstart_trainer::{HeadKind, HeadParams, Search, Tuned};
+use headstart_trainer::Tuned;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 
@@ -91,13 +91,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.head.cv_folds == 0 {
         return Err(Usage("--cv none: C is chosen for every draw; give a number of folds".into()).into());
     }
-    let kinds: Vec<HeadKind> = args.heads.iter().map(|head| super::parse(head)).collect::<Result<_, _>>()?;
-    args.head.refuse_unheeded(&kinds, false)?;
-    let heads: Vec<(HeadParams, Search)> = kinds
-        .iter()
-        .map(|&kind| Ok((args.head.params(kind)?, args.head.search(kind, None)?)))
-        .collect::<anyhow::Result<_>>()?;
-    heads.iter().try_for_each(|(head, search)| search.verify(head.kind)).map_err(super::usage)?;
+    let heads = args.head.heads(&args.heads)?;
     let validation = args.head.validation()?;
     let options = CurveOptions {
         caches: args.caches.clone(),

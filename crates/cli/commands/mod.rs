@@ -242,6 +242,18 @@ impl HeadArgs {
         Ok(Search::new(points).metric(parse(&self.metric_text)?).refine(refine))
     }
 
+    /// Several kinds of heads by their names, each with its candidates. Everything that can be wrong with them is found here.
+    fn heads(&self, names: &[String]) -> anyhow::Result<Vec<(HeadParams, Search)>> {
+        let kinds: Vec<HeadKind> = names.iter().map(|name| parse(name)).collect::<Result<_, _>>()?;
+        self.refuse_unheeded(&kinds, false)?;
+        let head = |&kind: &HeadKind| {
+            let search = self.search(kind, None)?;
+            search.verify(kind).map_err(usage)?;
+            Ok((self.params(kind)?, search))
+        };
+        kinds.iter().map(head).collect()
+    }
+
     /// Candidates for the number of neighbours.
     fn neighbors(&self) -> anyhow::Result<Vec<f64>> {
         let text = self.neighbors.as_deref().unwrap_or(NEIGHBORS);

@@ -5,7 +5,7 @@ use headstart_scenarios::{
     report,
     sweep::{Sweep, SweepOptions, cache_names, p_value, sweep},
 };
-use headstart_trainer::{HeadKind, HeadParams, Metric, Search, Tuned};
+use headstart_trainer::{Metric, Tuned};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 
@@ -59,14 +59,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.head.cv_folds == 0 {
         return Err(Usage("--cv none: a sweep compares by cross-validation; give a number of folds".into()).into());
     }
-    let kinds: Vec<HeadKind> = args.heads.iter().map(|head| super::parse(head)).collect::<Result<_, _>>()?;
-    args.head.refuse_unheeded(&kinds, false)?;
-    let heads: Vec<(HeadParams, Search)> = kinds
-        .iter()
-        .map(|&kind| Ok((args.head.params(kind)?, args.head.search(kind, None)?)))
-        .collect::<anyhow::Result<_>>()?;
     // Nor should mistakes wait for the first training.
-    heads.iter().try_for_each(|(head, search)| search.verify(head.kind)).map_err(super::usage)?;
+    let heads = args.head.heads(&args.heads)?;
     let options = SweepOptions {
         caches: args.caches.clone(),
         layers: args.layers.clone(),
