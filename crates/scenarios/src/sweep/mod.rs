@@ -13,8 +13,8 @@ pub use depth::cache_names;
 use candidate::Candidate;
 use compare::Scored;
 use headstart_trainer::{
-    Error, HeadKind, HeadParams, Memory, Metric, Part, Prepared, Scaling, Search, Tuned, Validation, evaluate_each,
-    train_prepared,
+    Error, HeadKind, HeadParams, Memory, MemoryUse, Metric, Part, Prepared, Scaling, Search, Tuned, Validation,
+    evaluate_each, train_prepared,
 };
 use rayon::prelude::*;
 use serde::Serialize;
@@ -158,29 +158,40 @@ pub fn sweep(options: &SweepOptions, progress: &(dyn Fn(&str, usize, usize) + Sy
         layer: candidate.name(),
         source: Box::new(source),
     };
-    let mut bytes = 0f64;
-    for candidate in &work {
-        // What would end a sweep late is found without reading the vectors.
+    // What would end a sweep late is found without reading the vectors.
+    let needed = |candidate: &Candidate| -> Result<f64, SweepError> {
         let rows = candidate.rows().map_err(|source| about(candidate, source))?;
-        bytes += rows as f64 * candidate.width() as f64 * 4.0;
-    }
+        let classes = candidate.cache.classes().len();
+        let used = |head| MemoryUse::new(options.memory, rows, candidate.width(), head, classes);
+        // What is made of the features takes as much again.
+        let needed = options.heads.iter().map(|(head, _)| used(head)).map(|used| 2 * used.features + used.solver).max();
+        Ok(needed.unwrap_or(0) as f64)
+    };
+    let needed: Vec<f64> = work.iter().map(needed).collect::<Result<_, _>>()?;
+    let all: f64 = needed.iter().sum();
+    let together = all <= options.memory.bytes() as f64;
     let (done, total) = (AtomicUsize::new(0), work.len());
-    let one = |candidate: &Candidate| {
+    let one = |(candidate, &needed): (&Candidate, &f64)| {
         progress(&candidate.name(), done.load(Ordering::Relaxed), total);
-        let rows = layer_rows(candidate, options).map_err(|source| about(candidate, source));
+        // Layers that are in memory together share it.
+        let memory = match options.memory {
+            memory if !together || memory == Memory::UNLIMITED => memory,
+            memory => Memory::new((memory.bytes() as f64 * needed / all) as u64),
+        };
+        let rows = layer_rows(candidate, options, memory).map_err(|source| about(candidate, source));
         done.fetch_add(1, Ordering::Relaxed);
         rows
     };
-    // What is made of the features takes as much again.
-    let together = bytes <= options.memory.bytes() as f64 / 2.0;
-    let found: Result<Vec<Vec<Scored>>, SweepError> =
-        if together { work.par_iter().map(one).collect() } else { work.iter().map(one).collect() };
+    let found: Result<Vec<Vec<Scored>>, SweepError> = match together {
+        true => work.par_iter().zip(&needed).map(one).collect(),
+        false => work.iter().zip(&needed).map(one).collect(),
+    };
     Ok(compare::sweep(found?.into_iter().flatten().collect(), options.validation.repeats()))
 }
 
-fn layer_rows(candidate: &Candidate, options: &SweepOptions) -> Result<Vec<Scored>, Error> {
+fn layer_rows(candidate: &Candidate, options: &SweepOptions, memory: Memory) -> Result<Vec<Scored>, Error> {
     let cache = &candidate.cache;
-    let streamed = !options.memory.holds(candidate.rows()?, candidate.width());
+    let streamed = !memory.holds(candidate.rows()?, candidate.width());
     if streamed {
         tracing::info!("{}: {} is read from the cache whenever it is needed", cache.path().display(), candidate.name());
     }
@@ -192,9 +203,8 @@ fn layer_rows(candidate: &Candidate, options: &SweepOptions) -> Result<Vec<Score
         tracing::warn!("class '{class}' has no training rows: its {rows} test rows are left out of the scores");
     }
     let heads: Vec<HeadParams> = options.heads.iter().map(|(head, _)| *head).collect();
-    let prepared =
-        Prepared::within(options.memory, train.samples(), &options.validation, options.scaling, options.seed)?
-            .for_heads(&heads)?;
+    let prepared = Prepared::within(memory, train.samples(), &options.validation, options.scaling, options.seed)?
+        .for_heads(&heads)?;
     let mut rows = Vec::new();
     for (head, search) in &options.heads {
         let outcome = train_prepared(&prepared, head, search, &|_| {})?;
