@@ -5,6 +5,7 @@
 //! [`augment`] makes varied views of it. Scaling to 0…1 and normalising is left to the device that runs the backbone.
 
 pub mod augment;
+pub mod batch;
 pub mod decode;
 pub mod fingerprint;
 pub mod geometry;

@@ -1,12 +1,12 @@
 //! What a run will take, told before it starts: bytes from the widths, time from a few real images.
 
 use super::{
-    ExtractError, decode,
+    ExtractError,
     run::{Run, Source},
     segments::Segment,
     stored_as,
 };
-use crate::{engine::Engine, graph::Tap};
+use crate::{engine::Engine, graph::Tap, images::batch};
 use headstart_cache::{Cache, RowSpec, Store};
 use serde::Serialize;
 use std::{collections::HashSet, path::Path, time::Instant};
@@ -78,8 +78,8 @@ fn seconds_per_row(run: &Run, engine: &Engine, sources: &[Source]) -> Result<Opt
     // Two at least: the only one might be broken.
     let size = (sources.len() / ONE_IN).clamp(2, SAMPLE);
     let step = (sources.len() / size).max(1);
-    let sample: Vec<decode::View> = sources.iter().step_by(step).take(size).map(Source::view).collect();
-    let batch = decode::batch(0, &sample, run.input());
+    let sample: Vec<batch::View> = sources.iter().step_by(step).take(size).map(Source::view).collect();
+    let batch = batch::decode(0, &sample, run.input());
     let good = batch.failures.iter().filter(|failure| failure.is_none()).count();
     if good == 0 {
         return Ok(None);

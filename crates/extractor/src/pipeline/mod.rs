@@ -1,13 +1,12 @@
 //! Images to a cache: decode workers → batches → device → pooled taps → writer, all overlapped, with bounded queues, so
 //! that memory does not grow with the number of images.
 
-mod decode;
 mod estimate;
 mod run;
 mod segments;
 mod vectors;
 
-pub use decode::View;
+pub use crate::images::batch::View;
 pub use estimate::Estimate;
 pub use vectors::for_each_vector;
 

@@ -1,11 +1,11 @@
 //! The threads of an extraction: one feeds decoded batches, the caller's runs the network, one owns the file.
 
-use super::{ExtractError, Progress, Summary, decode, estimate, segments};
+use super::{ExtractError, Progress, Summary, estimate, segments};
 use crate::{
     backbone::Backbone,
     engine::{Engine, Precision},
     graph::{LayerSpec, Tap},
-    images::augment::Augmenter,
+    images::{augment::Augmenter, batch},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use headstart_cache::{Error as CacheError, LayerId, RowOutcome, Rows, Status, Writer};
@@ -48,9 +48,9 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn view(&self) -> decode::View<'_> {
+    pub fn view(&self) -> batch::View<'_> {
         let image = self.image.as_deref().map_err(Clone::clone);
-        decode::View { image, name: &self.name, number: self.view }
+        batch::View { image, name: &self.name, number: self.view }
     }
 }
 
@@ -97,8 +97,8 @@ impl Run<'_> {
     }
 
     /// What rows look like to the backbone.
-    pub fn input(&self) -> decode::Input<'_> {
-        decode::Input { preprocessing: &self.backbone.preprocessing, augmenter: self.augmenter }
+    pub fn input(&self) -> batch::Input<'_> {
+        batch::Input { preprocessing: &self.backbone.preprocessing, augmenter: self.augmenter }
     }
 
     fn engine(&self, taps: &[Tap]) -> Result<Engine, ExtractError> {
@@ -121,8 +121,8 @@ impl Run<'_> {
             let again =
                 |&row: &usize| Source { image: Ok(self.image(row, writer.rows())), ..source(row, writer.rows()) };
             let sources: Vec<Source> = rows.iter().map(again).collect();
-            let views: Vec<decode::View> = sources.iter().map(Source::view).collect();
-            let batch = decode::batch(rows[0], &views, self.input());
+            let views: Vec<batch::View> = sources.iter().map(Source::view).collect();
+            let batch = batch::decode(rows[0], &views, self.input());
             for (at, failure) in batch.failures.iter().enumerate() {
                 if let Some(reason) = failure.as_ref().filter(|_| begins_image(&sources, at)) {
                     self.bad_image(&sources[at].name, reason, false)?;
@@ -180,15 +180,15 @@ impl Run<'_> {
     }
 
     /// Feeds batches until the rows end, a signal comes or nobody listens; true when a signal came.
-    fn decode(&self, rows: Range<usize>, sources: &[Source], out: Sender<decode::Batch>) -> bool {
+    fn decode(&self, rows: Range<usize>, sources: &[Source], out: Sender<batch::Batch>) -> bool {
         let first = rows.start;
         for range in segments::batches(rows, self.batch) {
             if self.stop.load(Ordering::Relaxed) {
                 return true;
             }
-            let views: Vec<decode::View> =
+            let views: Vec<batch::View> =
                 sources[range.start - first..range.end - first].iter().map(Source::view).collect();
-            if out.send(decode::batch(range.start, &views, self.input())).is_err() {
+            if out.send(batch::decode(range.start, &views, self.input())).is_err() {
                 return false;
             }
         }
@@ -198,7 +198,7 @@ impl Run<'_> {
     fn forward(
         &self,
         engine: &Engine,
-        batches: Receiver<decode::Batch>,
+        batches: Receiver<batch::Batch>,
         out: Sender<Computed>,
         known: Known,
         summary: &mut Summary,
@@ -245,7 +245,7 @@ impl Run<'_> {
     }
 
     /// The batch's values, one row for every image, zeros (which the writer replaces) where the image is bad.
-    fn expand(&self, engine: &Engine, batch: &decode::Batch) -> Result<Vec<Vec<f32>>, ExtractError> {
+    fn expand(&self, engine: &Engine, batch: &batch::Batch) -> Result<Vec<Vec<f32>>, ExtractError> {
         let rows = batch.failures.len();
         let good = batch.failures.iter().filter(|failure| failure.is_none()).count();
         if good == 0 {

@@ -2,14 +2,16 @@
 
 use super::{
     ExtractError,
-    decode::{self, Input, View},
     keep_freed_memory,
 };
 use crate::{
     backbone::Backbone,
     engine::{self, DeviceChoice, Engine, EngineError, Precision},
     graph::Tap,
-    images::augment::Augmenter,
+    images::{
+        augment::Augmenter,
+        batch::{self, Input, View},
+    },
 };
 
 /// Batches that are decoded while the network is busy with the one before.
@@ -45,7 +47,7 @@ pub fn for_each_vector<'a, E: From<ExtractError>>(
             loop {
                 let rows: Vec<View> = views.by_ref().take(batch_size).collect();
                 // The receiver is gone when the network or `each` failed.
-                if rows.is_empty() || sender.send(decode::batch(0, &rows, Input { preprocessing, augmenter })).is_err()
+                if rows.is_empty() || sender.send(batch::decode(0, &rows, Input { preprocessing, augmenter })).is_err()
                 {
                     return;
                 }

@@ -1,6 +1,6 @@
-//! Decode workers: image files to batches of prepared 8-bit pixels, all cores at once, in row order.
+//! Decode workers: image files to batches of prepared 8-bit pixels, all cores of the current rayon pool at once, in row order.
 
-use crate::images::{self, Image8, augment::Augmenter};
+use super::{Image8, augment::Augmenter, decode_into};
 use headstart_cache::Preprocessing;
 use rayon::prelude::*;
 use std::{cell::Cell, path::Path, time::Instant};
@@ -38,7 +38,7 @@ pub struct Batch {
 }
 
 /// Reads, decodes and prepares images. Neighbouring views of one image share the decoding.
-pub fn batch(first_row: usize, rows: &[View], input: Input) -> Batch {
+pub fn decode(first_row: usize, rows: &[View], input: Input) -> Batch {
     let side = input.preprocessing.size as usize;
     let image_bytes = side * side * input.preprocessing.channels as usize;
     let mut pixels = vec![0_u8; rows.len() * image_bytes];
@@ -74,7 +74,7 @@ fn read(path: &Path, views: &[View], input: Input, out: &mut [u8]) -> (Vec<Optio
     let mut image = IMAGE.take();
     let decoded = std::fs::read(path)
         .map_err(|error| format!("cannot be read: {error}"))
-        .and_then(|bytes| images::decode_into(&bytes, &mut image).map_err(|error| error.to_string()));
+        .and_then(|bytes| decode_into(&bytes, &mut image).map_err(|error| error.to_string()));
     let mut seconds = start.elapsed().as_secs_f64();
     let failures = match decoded {
         Err(reason) => vec![Some(reason); views.len()],
@@ -86,7 +86,7 @@ fn read(path: &Path, views: &[View], input: Input, out: &mut [u8]) -> (Vec<Optio
                     let start = Instant::now();
                     let prepared = match input.augmenter {
                         Some(augmenter) => augmenter.prepare(&image, view.name, view.number, input.preprocessing, out),
-                        None => images::prepare(&image, input.preprocessing, out),
+                        None => super::prepare(&image, input.preprocessing, out),
                     };
                     (prepared.err().map(|error| error.to_string()), start.elapsed().as_secs_f64())
                 })
@@ -140,15 +140,15 @@ mod tests {
         let view = |image: usize, number| View { image: Ok(&paths[image]), name: names[image], number };
         let rows: Vec<View> =
             (0..3).flat_map(|image| (0..5).map(move |number| (image, number))).map(|(i, n)| view(i, n)).collect();
-        let whole = batch(0, &rows, input);
+        let whole = decode(0, &rows, input);
         assert!(whole.failures.iter().all(Option::is_none));
         let bytes = 20 * 20 * 3;
         for (row, alone) in rows.iter().enumerate().rev() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(1 + row % 4).build().unwrap();
-            let one = pool.install(|| batch(row, std::slice::from_ref(alone), input));
+            let one = pool.install(|| decode(row, std::slice::from_ref(alone), input));
             assert_eq!(one.pixels, whole.pixels[row * bytes..(row + 1) * bytes], "row {row}");
         }
-        let pieces: Vec<u8> = rows.chunks(4).flat_map(|rows| batch(0, rows, input).pixels).collect();
+        let pieces: Vec<u8> = rows.chunks(4).flat_map(|rows| decode(0, rows, input).pixels).collect();
         assert_eq!(pieces, whole.pixels);
     }
 }
