@@ -117,6 +117,28 @@ fn rows(summary: &headstart_extractor::pipeline::Summary) -> String {
     }
 }
 
+/// How busy the stages were, and what would help.
+#[cfg(feature = "torch")]
+pub(super) fn bottleneck_line(bottleneck: &headstart_extractor::pipeline::Bottleneck) -> String {
+    use headstart_extractor::pipeline::{Bottleneck, Stage};
+    let Bottleneck { stage, read, decode, forward, write, advice } = bottleneck;
+    let limit = match stage {
+        Some(Stage::Read) => "reading files is the bottleneck",
+        Some(Stage::Decode) => "decoding is the bottleneck",
+        Some(Stage::Forward) => "the network is the bottleneck",
+        Some(Stage::Write) => "writing is the bottleneck",
+        None => "no stage is the bottleneck",
+    };
+    let percent = |share: &f64| format!("{:.0} %", 100.0 * share);
+    format!(
+        "busy: reading {}, decoding {}, network {}, writing {}; {limit}: {advice}",
+        percent(read),
+        percent(decode),
+        percent(forward),
+        percent(write)
+    )
+}
+
 #[cfg(feature = "torch")]
 fn print(summary: &headstart_extractor::pipeline::Summary) {
     let file = summary.output.display();
@@ -134,17 +156,15 @@ fn print(summary: &headstart_extractor::pipeline::Summary) {
     if summary.computed > 0 {
         let seconds = &summary.seconds;
         println!(
-            "{} {what} in {:.1} s ({:.1} {what}/s) on {}; decode {:.1} s on each of {} threads, forward {:.1} s (waited {:.1} s for images), write {:.1} s",
+            "{} {what} in {:.1} s ({:.1} {what}/s) on {}",
             summary.computed,
             seconds.total,
             summary.rate,
             summary.device.as_deref().unwrap_or("cpu"),
-            seconds.decode / seconds.decode_workers.max(1) as f64,
-            seconds.decode_workers,
-            seconds.forward,
-            seconds.waited,
-            seconds.write,
         );
+        if let Some(bottleneck) = &summary.bottleneck {
+            println!("{}", bottleneck_line(bottleneck));
+        }
     }
     if summary.unlisted > 0 {
         println!("{} rows of the cache are not in the list of images any more; they were kept", summary.unlisted);

@@ -4,6 +4,7 @@
 //! lists, decodes and prepares pictures. With the feature `torch`, `engine` runs a plan and `pipeline` ties it all together.
 
 pub mod backbone;
+pub mod bench;
 pub mod graph;
 pub mod images;
 pub mod source;

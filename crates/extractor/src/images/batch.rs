@@ -3,7 +3,7 @@
 use super::{Image8, augment::Augmenter, decode_into};
 use headstart_cache::Preprocessing;
 use rayon::prelude::*;
-use std::{cell::Cell, path::Path, time::Instant};
+use std::{cell::Cell, io::Read, path::Path, time::Instant};
 
 /// One view of an image.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct Batch {
     pub pixels: Vec<u8>,
     /// Seconds of work, summed over the workers.
     pub seconds: f64,
+    /// The part of it that went into reading files.
+    pub reading: f64,
 }
 
 /// Reads, decodes and prepares images. Neighbouring views of one image share the decoding.
@@ -49,32 +51,40 @@ pub fn decode(first_row: usize, rows: &[View], input: Input) -> Batch {
         groups.push((views, out));
         rest = after;
     }
-    let outcomes: Vec<(Vec<Option<String>>, f64)> = groups
+    let outcomes: Vec<Outcome> = groups
         .into_par_iter()
         .map(|(views, out)| match &views[0].image {
             Ok(path) => read(path, views, input, out),
-            Err(reason) => (vec![Some(reason.clone()); views.len()], 0.0),
+            Err(reason) => Outcome { failures: vec![Some(reason.clone()); views.len()], seconds: 0.0, reading: 0.0 },
         })
         .collect();
-    let seconds = outcomes.iter().map(|(_, seconds)| seconds).sum();
-    let failures: Vec<Option<String>> = outcomes.into_iter().flat_map(|(failures, _)| failures).collect();
+    let seconds = outcomes.iter().map(|outcome| outcome.seconds).sum();
+    let reading = outcomes.iter().map(|outcome| outcome.reading).sum();
+    let failures: Vec<Option<String>> = outcomes.into_iter().flat_map(|outcome| outcome.failures).collect();
     pack(&mut pixels, image_bytes, &failures);
-    Batch { first_row, failures, pixels, seconds }
+    Batch { first_row, failures, pixels, seconds, reading }
+}
+
+/// What became of the views of one image: why each failed, and seconds of work, with the part that went into reading.
+struct Outcome {
+    failures: Vec<Option<String>>,
+    seconds: f64,
+    reading: f64,
 }
 
 thread_local! {
-    /// Each worker's decoded image, whose memory is used again. It is taken while in use: a worker that waits for the views of one
-    /// image may be given another.
-    static IMAGE: Cell<Image8> = Cell::default();
+    /// Each worker's file and decoded image, whose memory is used again. They are taken while in use: a worker that waits for the
+    /// views of one image may be given another.
+    static BUFFERS: Cell<(Vec<u8>, Image8)> = Cell::default();
 }
 
-/// Views of one image file as prepared pixels: why each failed, and seconds of work.
-fn read(path: &Path, views: &[View], input: Input, out: &mut [u8]) -> (Vec<Option<String>>, f64) {
+/// Views of one image file as prepared pixels.
+fn read(path: &Path, views: &[View], input: Input, out: &mut [u8]) -> Outcome {
     let start = Instant::now();
-    let mut image = IMAGE.take();
-    let decoded = std::fs::read(path)
-        .map_err(|error| format!("cannot be read: {error}"))
-        .and_then(|bytes| decode_into(&bytes, &mut image).map_err(|error| error.to_string()));
+    let (mut bytes, mut image) = BUFFERS.take();
+    let contents = read_file(path, &mut bytes).map_err(|error| format!("cannot be read: {error}"));
+    let reading = start.elapsed().as_secs_f64();
+    let decoded = contents.and_then(|()| decode_into(&bytes, &mut image).map_err(|error| error.to_string()));
     let mut seconds = start.elapsed().as_secs_f64();
     let failures = match decoded {
         Err(reason) => vec![Some(reason); views.len()],
@@ -95,8 +105,14 @@ fn read(path: &Path, views: &[View], input: Input, out: &mut [u8]) -> (Vec<Optio
             outcomes.into_iter().map(|(failure, _)| failure).collect()
         }
     };
-    IMAGE.set(image);
-    (failures, seconds)
+    BUFFERS.set((bytes, image));
+    Outcome { failures, seconds, reading }
+}
+
+fn read_file(path: &Path, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    bytes.clear();
+    std::fs::File::open(path)?.read_to_end(bytes)?;
+    Ok(())
 }
 
 /// Moves the good rows together, in order.

@@ -2,6 +2,7 @@
 
 use super::{
     ExtractError,
+    lanes::Lanes,
     run::{Run, Source},
     segments::Segment,
     stored_as,
@@ -85,13 +86,16 @@ fn seconds_per_row(run: &Run, engine: &Engine, sources: &[Source]) -> Result<Opt
         return Ok(None);
     }
     let decode = batch.seconds / rayon::current_num_threads() as f64 / sample.len() as f64;
+    let lanes = Lanes::new(engine, run.device);
     let pass = || {
         let start = Instant::now();
-        engine.run(&batch.pixels).map(|_| start.elapsed().as_secs_f64())
+        lanes.run(&batch.pixels).map(|_| start.elapsed().as_secs_f64())
     };
     let first = pass()?;
     // On a GPU the first pass loads and chooses kernels, which can take seconds.
     let forward = if first < SHORT_PASS || run.device.is_cuda() { pass()? } else { first } / good as f64;
+    // The sample may be too small for all workers.
+    let forward = forward * lanes.busy(good) as f64 / lanes.workers() as f64;
     // On the CPU both share the same cores.
     Ok(Some(if run.device.is_cuda() { decode.max(forward) } else { decode + forward }))
 }

@@ -1,12 +1,16 @@
 //! Images to a cache: decode workers → batches → device → pooled taps → writer, all overlapped, with bounded queues, so
 //! that memory does not grow with the number of images.
 
+mod bottleneck;
 mod estimate;
+mod forward;
+pub(crate) mod lanes;
 mod run;
 mod segments;
 mod vectors;
 
 pub use crate::images::batch::View;
+pub use bottleneck::{Bottleneck, Stage};
 pub use estimate::Estimate;
 pub use vectors::for_each_vector;
 
@@ -145,10 +149,14 @@ pub enum ExtractError {
 pub struct StageSeconds {
     /// Reading, decoding and resizing, summed over the workers.
     pub decode: f64,
+    /// The part of it that went into reading files.
+    pub read: f64,
     /// Workers that shared the decoding.
     pub decode_workers: usize,
-    /// Forward pass, with upload and pooling.
+    /// Forward pass, with upload and pooling, summed over its workers.
     pub forward: f64,
+    /// Workers that shared the forward pass: on the CPU those that decode, on a GPU one.
+    pub forward_workers: usize,
     /// The forward pass waiting for images: large when decoding is the bottleneck.
     pub waited: f64,
     /// Writing and flushing.
@@ -182,6 +190,8 @@ pub struct Summary {
     pub rate: f64,
     /// Where the time went.
     pub seconds: StageSeconds,
+    /// What held the run up; none when there was nothing to do.
+    pub bottleneck: Option<Bottleneck>,
 }
 
 /// Extracts; rows committed earlier are kept, and only what is missing is computed. When `stop` becomes true the batches
@@ -229,10 +239,6 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         backbone.read_weights()?;
     }
 
-    let device_name = |device: tch::Device| match device {
-        tch::Device::Cuda(index) => format!("cuda:{index}"),
-        _ => "cpu".to_string(),
-    };
     let planned = device.map_or_else(String::new, device_name);
     let descs: Vec<LayerDesc> = taps.iter().map(|tap| layer_desc(tap, options.store, &planned)).collect();
     let layers = writer.add_layers(&descs)?;
@@ -256,6 +262,7 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         interrupted: false,
         rate: 0.0,
         seconds: StageSeconds::default(),
+        bottleneck: None,
     };
     if let Some(device) = device.filter(|_| retry || !pieces.is_empty()) {
         summary.device = Some(device_name(device));
@@ -269,7 +276,7 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
             augmenter: options.augment.as_ref().map(|augment| &augment.augmenter),
             device,
             precision: options.precision,
-            batch: options.batch.unwrap_or(if device.is_cuda() { 256 } else { 32 }).max(1),
+            batch: options.batch.unwrap_or(lanes::default_batch(device)).max(1),
             fail_on_bad_image: options.fail_on_bad_image,
             progress,
             stop,
@@ -282,6 +289,8 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         }
         summary.seconds.total = start.elapsed().as_secs_f64();
         summary.rate = summary.computed as f64 / summary.seconds.total.max(1e-9);
+        let faster = faster_precision(device);
+        summary.bottleneck = Some(bottleneck::judge(&summary.seconds, device.is_cuda(), options.precision, faster));
     }
     let rows = writer.rows();
     let mut told = HashSet::new();
@@ -296,6 +305,22 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         }
         _ => Ok(summary),
     }
+}
+
+/// A device as `--device` names it.
+pub(crate) fn device_name(device: tch::Device) -> String {
+    match device {
+        tch::Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_string(),
+    }
+}
+
+/// The precision that is faster on this device at no great loss, if it has one.
+fn faster_precision(device: tch::Device) -> Option<Precision> {
+    if device.is_cuda() {
+        return Some(Precision::F16);
+    }
+    engine::cpu_precisions().into_iter().find(|&precision| precision == Precision::Bf16)
 }
 
 /// Lets the allocator keep what a batch frees for the next one. By default glibc returns large blocks to the system, which

@@ -1,8 +1,8 @@
 //! The vectors of images one after another, without a cache: what `predict` and `classify` need.
 
 use super::{
-    ExtractError,
-    keep_freed_memory,
+    ExtractError, keep_freed_memory,
+    lanes::{self, Lanes},
 };
 use crate::{
     backbone::Backbone,
@@ -37,9 +37,10 @@ pub fn for_each_vector<'a, E: From<ExtractError>>(
     let engine = Engine::new(&backbone.graph, &taps, &backbone.weights, preprocessing, device, precision)
         .map_err(ExtractError::from)?;
     keep_freed_memory();
-    let batch_size = if device.is_cuda() { 256 } else { 32 };
+    let batch_size = lanes::default_batch(device);
+    let lanes = Lanes::new(&engine, device);
     let run = |pixels: &[u8]| -> Result<Vec<f32>, EngineError> {
-        if pixels.is_empty() { Ok(Vec::new()) } else { Ok(engine.run(pixels)?.swap_remove(0)) }
+        if pixels.is_empty() { Ok(Vec::new()) } else { Ok(lanes.run(pixels)?.values.swap_remove(0)) }
     };
     std::thread::scope(|scope| {
         let (sender, batches) = crossbeam_channel::bounded(AHEAD);
