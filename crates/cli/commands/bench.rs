@@ -56,6 +56,9 @@ pub struct Args {
     /// Numbers of threads to decode with, separated by commas [default: 1, 2, 4 and so on to all processors].
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=4096))]
     threads: Vec<u32>,
+    /// Decode JPEGs that are at least twice as large as needed at a fraction of their size, as `extract --fast-decode` does.
+    #[arg(long)]
+    fast_decode: bool,
     /// Folder that `write` and `extract` write to; nothing stays there.
     #[arg(long, value_name = "DIR", default_value = ".")]
     folder: PathBuf,
@@ -122,7 +125,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     };
     if let Some(photos) = photos.as_ref().filter(|_| wants("decode")) {
         let preprocessing = geometry::with_geometry(&geometry::imagenet(224), args.size, None)?;
-        let input = Input { preprocessing: &preprocessing, augmenter: None };
+        let input = Input { preprocessing: &preprocessing, augmenter: None, fast: args.fast_decode };
         report.decode = Some(bench::decode(photos, input, &threads(args, report.machine.threads), effort, &tell)?);
         show(args, &spinner, || report.decode.iter().for_each(show_decode));
     }
@@ -176,6 +179,7 @@ fn requests(args: &Args) -> anyhow::Result<Vec<bench::ForwardRequest>> {
                 batch,
                 size: args.size,
                 layers: layers.clone(),
+                fast_decode: args.fast_decode,
             }));
         }
     }
@@ -213,7 +217,8 @@ fn show_machine(machine: &Machine) {
 }
 
 fn show_decode(report: &DecodeReport) {
-    println!("\ndecode: {}, to {} pixels", report.images, report.size);
+    let fast = if report.fast { ", fast" } else { "" };
+    println!("\ndecode: {}, to {} pixels{fast}", report.images, report.size);
     table::print(
         &[">threads", ">images/s", ">slowest–fastest", ">ms per image and thread"],
         report.rates.iter().map(|rate| {

@@ -15,6 +15,8 @@ pub struct DecodeReport {
     pub images: String,
     /// The side of the square that comes out, in pixels.
     pub size: u32,
+    /// Whether large JPEGs were decoded at a fraction of their size.
+    pub fast: bool,
     /// One entry for each number of threads.
     pub rates: Vec<DecodeRate>,
 }
@@ -76,7 +78,7 @@ pub fn decode(
         });
     }
     let Preprocessing { size, .. } = *input.preprocessing;
-    Ok(DecodeReport { images: photos.source.clone(), size, rates })
+    Ok(DecodeReport { images: photos.source.clone(), size, fast: input.fast, rates })
 }
 
 #[cfg(test)]
@@ -90,7 +92,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.png"), "no picture").unwrap();
         let (stop, preprocessing) = (AtomicBool::new(false), imagenet(32));
-        let input = Input { preprocessing: &preprocessing, augmenter: None };
+        let input = Input { preprocessing: &preprocessing, augmenter: None, fast: false };
         let effort = Effort { repeats: 2, seconds: 0.0, stop: &stop };
         let measured = |photos: &Photos| decode(photos, input, &[1, 2], effort, &|_| {});
         let error = measured(&Photos::listed(folder.path(), 9).unwrap()).unwrap_err().to_string();

@@ -27,6 +27,8 @@ pub struct ForwardRequest {
     pub size: Option<u32>,
     /// The layers that are handed out; none: the network's last, so that all of it runs.
     pub layers: Vec<LayerSpec>,
+    /// For extractions: whether large JPEGs are decoded at a fraction of their size.
+    pub fast_decode: bool,
 }
 
 /// How fast a backbone is.

@@ -74,14 +74,13 @@ fn jpeg(seed: u64) -> Result<Vec<u8>, String> {
     Ok(bytes.to_vec())
 }
 
-/// Random levels on coarser and coarser grids, scaled up and added: as in photographs, every octave of detail is about half as
-/// strong as the one below it.
+/// Random levels on coarser and coarser grids, scaled up and added, the fine ones strong enough for files as heavy as those of real
+/// photographs.
 fn pixels(seed: u64) -> Vec<u8> {
     let (width, height) = SIDES;
     let mut chance = ChaCha8Rng::seed_from_u64(seed);
     let mut levels = vec![0.5_f32; width * height * 3];
-    for (cell, strength) in [(128, 0.6), (64, 0.4), (32, 0.25), (16, 0.18), (8, 0.12), (4, 0.09), (2, 0.07), (1, 0.045)]
-    {
+    for (cell, strength) in [(128, 0.6), (64, 0.4), (32, 0.25), (16, 0.2), (8, 0.16), (4, 0.2), (2, 0.2), (1, 0.2)] {
         let (across, down) = (width / cell + 2, height / cell + 2);
         let grid: Vec<f32> =
             (0..across * down * 3).map(|_| (chance.next_u32() >> 8) as f32 / 16_777_216.0 - 0.5).collect();

@@ -59,6 +59,7 @@ pub fn extract(
         augment: None,
         fail_on_bad_image: false,
         retry_failed: false,
+        fast_decode: request.fast_decode,
     };
     let mut runs = Vec::new();
     for turn in 0..=effort.repeats.max(1) {

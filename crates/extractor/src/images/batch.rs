@@ -1,6 +1,6 @@
 //! Decode workers: image files to batches of prepared 8-bit pixels, all cores of the current rayon pool at once, in row order.
 
-use super::{Image8, augment::Augmenter, decode_into};
+use super::{Image8, augment::Augmenter, decode_for};
 use headstart_cache::Preprocessing;
 use rayon::prelude::*;
 use std::{cell::Cell, io::Read, path::Path, time::Instant};
@@ -23,6 +23,8 @@ pub struct Input<'a> {
     pub preprocessing: &'a Preprocessing,
     /// What makes views other than 0; without it every view is the image as it is.
     pub augmenter: Option<&'a Augmenter>,
+    /// Whether large JPEGs are decoded at a fraction of their size ([`decode_for`]).
+    pub fast: bool,
 }
 
 /// Consecutive rows, decoded.
@@ -84,7 +86,9 @@ fn read(path: &Path, views: &[View], input: Input, out: &mut [u8]) -> Outcome {
     let (mut bytes, mut image) = BUFFERS.take();
     let contents = read_file(path, &mut bytes).map_err(|error| format!("cannot be read: {error}"));
     let reading = start.elapsed().as_secs_f64();
-    let decoded = contents.and_then(|()| decode_into(&bytes, &mut image).map_err(|error| error.to_string()));
+    let decoded = contents.and_then(|()| {
+        decode_for(&bytes, &mut image, input.fast.then_some(input.preprocessing)).map_err(|error| error.to_string())
+    });
     let mut seconds = start.elapsed().as_secs_f64();
     let failures = match decoded {
         Err(reason) => vec![Some(reason); views.len()],
@@ -151,7 +155,7 @@ mod tests {
         }
         let preprocessing = imagenet(20);
         let augmenter = Augmenter::new(Recipe::standard(), 4);
-        let input = Input { preprocessing: &preprocessing, augmenter: Some(&augmenter) };
+        let input = Input { preprocessing: &preprocessing, augmenter: Some(&augmenter), fast: false };
         let paths: Vec<_> = names.iter().map(|name| folder.path().join(name)).collect();
         let view = |image: usize, number| View { image: Ok(&paths[image]), name: names[image], number };
         let rows: Vec<View> =

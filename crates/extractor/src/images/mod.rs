@@ -17,7 +17,7 @@ mod resample;
 #[cfg(test)]
 mod parity;
 
-pub use decode::{DECODER, DecodeError, Image8, decode, decode_into};
+pub use decode::{DECODER, DecodeError, FAST_DECODER, Image8, decode, decode_for, decode_into};
 pub use fingerprint::{Fingerprint, copies};
 pub use geometry::GeometryError;
 pub use listing::{Item, ListError, Listing, list};

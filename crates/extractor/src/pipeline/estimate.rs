@@ -44,9 +44,7 @@ pub fn measure(run: &Run, pieces: &[Segment], engine: &Engine, sources: &[Source
 }
 
 /// How many bytes of activations the file lacks; none for one that has every row of every tap.
-pub fn missing_bytes(output: &Path, taps: &[Tap], store: Option<Store>, wanted: &[RowSpec]) -> u64 {
-    // A file that cannot be read is reported by the writer, in its own words.
-    let existing = output.exists().then(|| Cache::open(output).ok()).flatten();
+pub fn missing_bytes(existing: Option<&Cache>, taps: &[Tap], store: Option<Store>, wanted: &[RowSpec]) -> u64 {
     let known: HashSet<(&str, u32)> = existing
         .iter()
         .flat_map(|cache| cache.rows().path.iter().map(String::as_str).zip(cache.rows().view.iter().copied()))

@@ -1,7 +1,9 @@
 //! Images to a cache: decode workers → batches → device → pooled taps → writer, all overlapped, with bounded queues, so
 //! that memory does not grow with the number of images.
 
+mod ahead;
 mod bottleneck;
+mod complete;
 mod estimate;
 mod forward;
 pub(crate) mod lanes;
@@ -21,7 +23,8 @@ use crate::{
     images::{self, Item, ListError, Listing, augment::Augmenter},
 };
 use headstart_cache::{
-    Augmentation, Error as CacheError, FORMAT_VERSION, LayerDesc, Provenance, Resize, RowSpec, Status, Store, Writer,
+    Augmentation, Cache, Error as CacheError, FORMAT_VERSION, LayerDesc, Provenance, Resize, RowSpec, Status, Store,
+    Writer,
 };
 use serde::Serialize;
 use std::{
@@ -64,6 +67,8 @@ pub struct ExtractOptions {
     pub fail_on_bad_image: bool,
     /// Try the images again that failed in an earlier run.
     pub retry_failed: bool,
+    /// Decode large JPEGs at a fraction of their size; not for augmented views, which look at parts of an image.
+    pub fast_decode: bool,
 }
 
 /// Which views images get.
@@ -194,13 +199,38 @@ pub struct Summary {
     pub bottleneck: Option<Bottleneck>,
 }
 
+impl Summary {
+    /// Of a run that has not done anything (yet).
+    fn nothing_done(output: &Path, taps: &[Tap], rows: usize, images: usize) -> Self {
+        Self {
+            output: output.to_path_buf(),
+            rows,
+            images,
+            computed: 0,
+            layers: taps.iter().map(Tap::dataset).collect(),
+            device: None,
+            failed: Vec::new(),
+            unlisted: 0,
+            interrupted: false,
+            rate: 0.0,
+            seconds: StageSeconds::default(),
+            bottleneck: None,
+        }
+    }
+}
+
 /// Extracts; rows committed earlier are kept, and only what is missing is computed. When `stop` becomes true the batches
 /// under way are committed and the summary says `interrupted`.
 ///
 /// # Errors
 /// See [`ExtractError`]. Whatever was committed before stays readable, and the same call continues from there.
 pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicBool) -> Result<Summary, ExtractError> {
-    let mut listing = images::list(&options.images)?;
+    // Both take a second for a million images. A file that cannot be read is reported by the writer, in its own words.
+    let (listing, existing) = std::thread::scope(|scope| {
+        let existing = scope.spawn(|| options.output.exists().then(|| Cache::open(&options.output).ok()).flatten());
+        (images::list(&options.images), existing.join().ok().flatten())
+    });
+    let mut listing = listing?;
     for folder in &listing.empty {
         tracing::warn!("{}: the folder {folder} holds no image, so it is no class", options.images.display());
     }
@@ -213,9 +243,16 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     }
     let mut backbone = Backbone::describe(&options.backbone, &options.weights, options.size, options.resize)?;
     let taps = backbone.select(&options.layers)?;
+    let provenance = provenance(&backbone, options, &listing);
+    let cache = existing.as_ref();
+    if let Some(cache) = cache.filter(|cache| complete::is_complete(cache, &provenance, &listing, options, &taps)) {
+        let images = listing.items.len();
+        return Ok(Summary::nothing_done(&options.output, &taps, cache.rows().len(), images));
+    }
     let wanted = wanted_rows(&listing, options.augment.as_ref());
     let (specs, files): (Vec<RowSpec>, Vec<&Path>) = wanted.into_iter().unzip();
-    let missing = estimate::missing_bytes(&options.output, &taps, options.store, &specs);
+    let missing = estimate::missing_bytes(cache, &taps, options.store, &specs);
+    drop(existing);
     // Weights that will run are found sound before a file is touched; a complete file does not need their numbers.
     if missing > 0 || !options.output.exists() {
         backbone.read_weights()?;
@@ -223,7 +260,6 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     // A new file is made only when it can be filled; an existing one is opened first, because a complete one needs no device.
     let early_device =
         (!options.output.exists()).then(|| engine::resolve(options.device, options.precision)).transpose()?;
-    let provenance = provenance(&backbone, options, &listing);
     estimate::check_space(&options.output, missing)?;
     let (mut writer, ids) = Writer::open_or_create(&options.output, &provenance, &specs, &listing.classes)?;
     let end = ids.iter().copied().max().map_or(0, |last| last + 1);
@@ -250,20 +286,9 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     ids.iter().zip(&files).for_each(|(&row, &file)| listed[row] = Some(file));
     let names: HashSet<&str> = specs.iter().map(|spec| spec.path.as_str()).collect();
 
-    let mut summary = Summary {
-        output: options.output.clone(),
-        rows: writer.rows().len(),
-        images: writer.rows().path.iter().collect::<HashSet<_>>().len(),
-        computed: 0,
-        layers: taps.iter().map(Tap::dataset).collect(),
-        device: None,
-        failed: Vec::new(),
-        unlisted: writer.rows().path[..end].iter().filter(|name| !names.contains(name.as_str())).count(),
-        interrupted: false,
-        rate: 0.0,
-        seconds: StageSeconds::default(),
-        bottleneck: None,
-    };
+    let images = writer.rows().path.iter().collect::<HashSet<_>>().len();
+    let mut summary = Summary::nothing_done(&options.output, &taps, writer.rows().len(), images);
+    summary.unlisted = writer.rows().path[..end].iter().filter(|name| !names.contains(name.as_str())).count();
     if let Some(device) = device.filter(|_| retry || !pieces.is_empty()) {
         summary.device = Some(device_name(device));
         let run = run::Run {
@@ -277,6 +302,7 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
             device,
             precision: options.precision,
             batch: options.batch.unwrap_or(lanes::default_batch(device)).max(1),
+            fast_decode: options.fast_decode,
             fail_on_bad_image: options.fail_on_bad_image,
             progress,
             stop,
@@ -341,7 +367,7 @@ fn provenance(backbone: &Backbone, options: &ExtractOptions, listing: &Listing) 
         backbone: backbone.architecture.name.into(),
         weights: backbone.weights_id(),
         preprocessing: Some(backbone.preprocessing.clone()),
-        decoder: Some(images::DECODER.into()),
+        decoder: Some(if options.fast_decode { images::FAST_DECODER } else { images::DECODER }.into()),
         compute_dtype: options.precision.name().into(),
         augmentation: options.augment.as_ref().map_or_else(Augmentation::none, AugmentOptions::describe),
         images: Some(std::path::absolute(&listing.root).unwrap_or_else(|_| listing.root.clone()).display().to_string()),

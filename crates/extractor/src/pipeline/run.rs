@@ -1,6 +1,13 @@
 //! The threads of an extraction: one feeds decoded batches, the caller's runs the network, one owns the file.
 
-use super::{ExtractError, Progress, Summary, estimate, forward::spread_all, lanes::Lanes, segments};
+use super::{
+    ExtractError, Progress, Summary,
+    ahead::{self, Ahead},
+    estimate,
+    forward::spread_all,
+    lanes::Lanes,
+    segments,
+};
 use crate::{
     backbone::Backbone,
     engine::{Engine, Precision},
@@ -34,6 +41,7 @@ pub struct Run<'a> {
     pub device: tch::Device,
     pub precision: Precision,
     pub batch: usize,
+    pub fast_decode: bool,
     pub fail_on_bad_image: bool,
     pub progress: &'a dyn Progress,
     pub stop: &'a AtomicBool,
@@ -98,7 +106,7 @@ impl Run<'_> {
 
     /// What rows look like to the backbone.
     pub fn input(&self) -> batch::Input<'_> {
-        batch::Input { preprocessing: &self.backbone.preprocessing, augmenter: self.augmenter }
+        batch::Input { preprocessing: &self.backbone.preprocessing, augmenter: self.augmenter, fast: self.fast_decode }
     }
 
     fn engine(&self, taps: &[Tap]) -> Result<Engine, ExtractError> {
@@ -165,11 +173,20 @@ impl Run<'_> {
         summary: &mut Summary,
     ) -> Result<Writer, ExtractError> {
         let done: Vec<bool> = writer.rows().status[rows.clone()].iter().map(|&status| status == Status::Done).collect();
+        // As many batches as wait to be computed, and as many again.
+        let ahead = Ahead::new(2 * QUEUE * self.batch);
         std::thread::scope(|scope| {
             let (decoded_out, decoded_in) = bounded(QUEUE);
             let (computed_out, computed_in) = bounded(QUEUE);
             let first = rows.start;
-            let decoder = scope.spawn(move || self.decode(rows, sources, decoded_out));
+            let ahead = &ahead;
+            for _ in 0..ahead::READERS {
+                scope.spawn(move || ahead.read(sources));
+            }
+            let decoder = scope.spawn(move || {
+                let _readers = ahead.until_dropped();
+                self.decode(rows, sources, decoded_out, ahead)
+            });
             let file = scope.spawn(move || self.write(writer, computed_in, layers));
             let known = Known { sources, done: &done, first };
             let forward =
@@ -184,12 +201,13 @@ impl Run<'_> {
     }
 
     /// Feeds batches until the rows end, a signal comes or nobody listens; true when a signal came.
-    fn decode(&self, rows: Range<usize>, sources: &[Source], out: Sender<batch::Batch>) -> bool {
+    fn decode(&self, rows: Range<usize>, sources: &[Source], out: Sender<batch::Batch>, ahead: &Ahead) -> bool {
         let first = rows.start;
         for range in segments::batches(rows, self.batch) {
             if self.stop.load(Ordering::Relaxed) {
                 return true;
             }
+            ahead.reached(range.end - first);
             let views: Vec<batch::View> =
                 sources[range.start - first..range.end - first].iter().map(Source::view).collect();
             if out.send(batch::decode(range.start, &views, self.input())).is_err() {

@@ -8,17 +8,14 @@ use crate::{
     backbone::Backbone,
     engine::{self, DeviceChoice, Engine, EngineError, Precision},
     graph::Tap,
-    images::{
-        augment::Augmenter,
-        batch::{self, Input, View},
-    },
+    images::batch::{self, Input, View},
 };
 
 /// Batches that are decoded while the network is busy with the one before.
 const AHEAD: usize = 2;
 
 /// Hands `each` the pooled values of `tap` for every view of an image, in order, or the reason the image cannot be used. Views other
-/// than 0 are made by `augmenter`. A thread decodes a few batches ahead of the network, so memory does not grow with the number of images.
+/// than 0 are made by the augmenter of `input`. A thread decodes a few batches ahead of the network, so memory does not grow with the number of images.
 ///
 /// # Errors
 /// When the device or the network fails, or `each` does; a broken image is no error.
@@ -26,7 +23,7 @@ pub fn for_each_vector<'a, E: From<ExtractError>>(
     backbone: &Backbone,
     tap: &Tap,
     mut views: impl Iterator<Item = View<'a>> + Send,
-    augmenter: Option<&Augmenter>,
+    input: Input,
     device: DeviceChoice,
     precision: Precision,
     mut each: impl FnMut(Result<&[f32], String>) -> Result<(), E>,
@@ -48,8 +45,7 @@ pub fn for_each_vector<'a, E: From<ExtractError>>(
             loop {
                 let rows: Vec<View> = views.by_ref().take(batch_size).collect();
                 // The receiver is gone when the network or `each` failed.
-                if rows.is_empty() || sender.send(batch::decode(0, &rows, Input { preprocessing, augmenter })).is_err()
-                {
+                if rows.is_empty() || sender.send(batch::decode(0, &rows, input)).is_err() {
                     return;
                 }
             }
