@@ -40,7 +40,11 @@ impl Run<'_> {
                 }
                 summary.seconds.decode += seconds;
                 summary.seconds.read += reading;
-                self.report(first_row, &failures, &known)?;
+                if let Err(error) = self.report(first_row, &failures, &known) {
+                    // What came before is kept.
+                    while !under_way.is_empty() && self.hand_on(under_way.pop_front(), engine, &out, summary)? {}
+                    return Err(error);
+                }
                 let values = (!pixels.is_empty()).then(|| lanes.start(scope, pixels));
                 under_way.push_back(UnderWay { first_row, failures, values });
                 while under_way.len() >= if lanes.workers() > 1 { IN_FLIGHT } else { 1 } {

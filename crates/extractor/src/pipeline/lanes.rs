@@ -5,6 +5,7 @@
 //! convolution, activations of a few images stay in a core's cache, and a core that decodes is not missed by others. As the
 //! pieces are the same whatever the number of cores is, so are the results.
 
+use super::keep_freed_memory;
 use crate::engine::{Engine, EngineError};
 use crossbeam_channel::{Receiver, bounded};
 use rayon::{Scope, prelude::*};
@@ -42,6 +43,7 @@ pub struct Pending {
 impl<'a> Lanes<'a> {
     pub fn new(engine: &'a Engine, device: tch::Device) -> Self {
         let on_cpu = !device.is_cuda();
+        keep_freed_memory();
         if on_cpu {
             // What libtorch does on a worker, it does there alone.
             rayon::broadcast(|_| tch::set_num_threads(1));

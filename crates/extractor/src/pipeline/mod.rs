@@ -307,7 +307,6 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
             progress,
             stop,
         };
-        keep_freed_memory();
         let start = Instant::now();
         writer = run.execute(writer, &pieces, &mut summary)?;
         if retry && !summary.interrupted {

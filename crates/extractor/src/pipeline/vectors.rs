@@ -1,7 +1,7 @@
 //! The vectors of images one after another, without a cache: what `predict` and `classify` need.
 
 use super::{
-    ExtractError, keep_freed_memory,
+    ExtractError,
     lanes::{self, Lanes},
 };
 use crate::{
@@ -33,7 +33,6 @@ pub fn for_each_vector<'a, E: From<ExtractError>>(
     let preprocessing = &backbone.preprocessing;
     let engine = Engine::new(&backbone.graph, &taps, &backbone.weights, preprocessing, device, precision)
         .map_err(ExtractError::from)?;
-    keep_freed_memory();
     let batch_size = lanes::default_batch(device);
     let lanes = Lanes::new(&engine, device);
     let run = |pixels: &[u8]| -> Result<Vec<f32>, EngineError> {

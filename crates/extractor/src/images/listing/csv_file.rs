@@ -68,6 +68,10 @@ pub(super) fn list(file: &Path) -> Result<Listing, ListError> {
 
 /// The first row whose name another one before it has, after that one.
 fn first_twice(rows: &[(Item, Option<String>)]) -> Option<(usize, usize)> {
+    // Most lists are sorted, and then neighbours tell.
+    if rows.windows(2).all(|pair| pair[0].0.name < pair[1].0.name) {
+        return None;
+    }
     let mut seen: HashMap<&str, usize> = HashMap::with_capacity(rows.len());
     rows.iter().enumerate().find_map(|(row, (item, _))| seen.insert(&item.name, row).map(|before| (before, row)))
 }
