@@ -25,7 +25,7 @@ fn decoding_and_writing_are_measured_and_leave_nothing_behind() {
 fn what_cannot_be_measured_is_refused() {
     let dir = Dir::new();
     says(&dir.misused("bench --what swim"), &["swim", "decode"]);
-    says(&dir.misused("bench --what write --seconds -1"), &["--seconds"]);
+    says(&dir.misused("bench --what write --seconds 4000"), &["--seconds"]);
     says(&dir.fails("bench --what decode --images nowhere"), &["nowhere", "no such file"]);
     dir.write("photos/a.png", "no picture");
     says(&dir.fails("bench --what decode --images photos"), &["photos", "not an image"]);
