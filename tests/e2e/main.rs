@@ -33,6 +33,8 @@ mod augment;
 #[cfg(feature = "torch")]
 mod cache;
 #[cfg(feature = "torch")]
+mod cells;
+#[cfg(feature = "torch")]
 mod extract;
 #[cfg(feature = "torch")]
 mod full_disk;
