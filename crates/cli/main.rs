@@ -3,13 +3,12 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but images were skipped (`--strict`), 4 interrupted and resumable.
 
 mod commands;
-#[cfg(feature = "torch")]
 mod progress;
 mod table;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    advise, augment, classify, curve, doctor, evaluate, export, extract, import, inspect, layers, map, models,
+    advise, augment, bench, classify, curve, doctor, evaluate, export, extract, import, inspect, layers, map, models,
     neighbors, predict, scenario, sweep, train, units, weights,
 };
 use std::{fmt, io::IsTerminal, process::ExitCode};
@@ -59,6 +58,7 @@ enum Command {
     Export(export::Args),
     Scenario(scenario::Args),
     Classify(classify::Args),
+    Bench(bench::Args),
     Doctor(doctor::Args),
 }
 
@@ -111,6 +111,7 @@ fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Scenario(args) => scenario::run(&args),
         Command::Classify(args) => classify::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     match result {

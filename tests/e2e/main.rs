@@ -10,6 +10,7 @@ mod hdf5_file;
 mod npz;
 
 mod advise;
+mod bench;
 mod calibration;
 mod contact_sheet;
 mod curve;
@@ -52,3 +53,5 @@ mod resume;
 mod scenario;
 #[cfg(feature = "torch")]
 mod torchvision;
+#[cfg(feature = "torch")]
+mod work;

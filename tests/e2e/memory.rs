@@ -72,3 +72,25 @@ fn what_does_not_fit_is_refused_with_the_way_out() {
     let shown = dir.json("train x.h5 --c 1 --cv none --memory 64M -o x.head");
     assert_eq!(shown["memory"]["streamed"], false);
 }
+
+#[cfg(feature = "torch")]
+#[test]
+fn an_extraction_takes_no_more_memory_for_more_images() {
+    let dir = Dir::new();
+    let pixels = image::RgbImage::from_fn(300, 200, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]));
+    pixels.save(dir.path("a.jpg")).unwrap();
+    let picture = dir.read("a.jpg");
+    for index in 0..1200 {
+        dir.write(&format!("many/{index:04}.jpg"), &picture);
+        if index < 200 {
+            dir.write(&format!("few/{index:04}.jpg"), &picture);
+        }
+    }
+    // Maps, so that what is kept of an image would be seen: 1.2 MB as f32.
+    let extract = |images: &str| {
+        let backbone = "--backbone squeezenet1_1 --weights random:0 --size 64 --threads 2";
+        peak(&dir, &format!("extract --images {images} {backbone} --layers features.3:raw --batch 32 -o {images}.h5")).1
+    };
+    let (few, many) = (extract("few"), extract("many"));
+    assert!(many < few + (24 << 20), "{few} bytes for 200 images, {many} for 1200");
+}

@@ -41,6 +41,13 @@ pub struct Args {
     /// Images per forward pass [default: 32 on the CPU, 256 on a GPU].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     batch: Option<u32>,
+    /// Decode JPEGs that are at least twice as large as needed at 1/2, 1/4 or 1/8 of their size: faster, and pixels differ a little.
+    /// The cache remembers, and `predict` does the same.
+    #[arg(long, conflicts_with = "recipe")]
+    fast_decode: bool,
+    /// Threads that decode, and on the CPU run the network [default: one for each processor].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    threads: Option<u32>,
     /// Only N images, spread evenly over the list.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
@@ -89,7 +96,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         }),
         fail_on_bad_image: args.on_bad_image == "fail",
         retry_failed: args.retry_failed,
+        fast_decode: args.fast_decode,
     };
+    if let Some(threads) = args.threads {
+        headstart_extractor::use_threads(threads as usize)?;
+    }
     let bar = Bar::default();
     let stop = super::stop_on_signals()?;
     let summary = extract(&options, &bar, &stop);
@@ -117,6 +128,28 @@ fn rows(summary: &headstart_extractor::pipeline::Summary) -> String {
     }
 }
 
+/// How busy the stages were, and what would help.
+#[cfg(feature = "torch")]
+pub(super) fn bottleneck_line(bottleneck: &headstart_extractor::pipeline::Bottleneck) -> String {
+    use headstart_extractor::pipeline::{Bottleneck, Stage};
+    let Bottleneck { stage, read, decode, forward, write, advice } = bottleneck;
+    let limit = match stage {
+        Some(Stage::Read) => "reading files is the bottleneck",
+        Some(Stage::Decode) => "decoding is the bottleneck",
+        Some(Stage::Forward) => "the network is the bottleneck",
+        Some(Stage::Write) => "writing is the bottleneck",
+        None => "no stage is the bottleneck",
+    };
+    let percent = |share: &f64| format!("{:.0} %", 100.0 * share);
+    format!(
+        "busy: reading {}, decoding {}, network {}, writing {}; {limit}: {advice}",
+        percent(read),
+        percent(decode),
+        percent(forward),
+        percent(write)
+    )
+}
+
 #[cfg(feature = "torch")]
 fn print(summary: &headstart_extractor::pipeline::Summary) {
     let file = summary.output.display();
@@ -134,17 +167,15 @@ fn print(summary: &headstart_extractor::pipeline::Summary) {
     if summary.computed > 0 {
         let seconds = &summary.seconds;
         println!(
-            "{} {what} in {:.1} s ({:.1} {what}/s) on {}; decode {:.1} s on each of {} threads, forward {:.1} s (waited {:.1} s for images), write {:.1} s",
+            "{} {what} in {:.1} s ({:.1} {what}/s) on {}",
             summary.computed,
             seconds.total,
             summary.rate,
             summary.device.as_deref().unwrap_or("cpu"),
-            seconds.decode / seconds.decode_workers.max(1) as f64,
-            seconds.decode_workers,
-            seconds.forward,
-            seconds.waited,
-            seconds.write,
         );
+        if let Some(bottleneck) = &summary.bottleneck {
+            println!("{}", bottleneck_line(bottleneck));
+        }
     }
     if summary.unlisted > 0 {
         println!("{} rows of the cache are not in the list of images any more; they were kept", summary.unlisted);

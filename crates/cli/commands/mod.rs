@@ -2,6 +2,7 @@
 
 pub mod advise;
 pub mod augment;
+pub mod bench;
 pub mod classify;
 pub mod curve;
 pub mod doctor;
@@ -100,7 +101,6 @@ where
 }
 
 /// A flag that SIGINT and SIGTERM raise; a second signal ends the process at once.
-#[cfg(feature = "torch")]
 fn stop_on_signals() -> anyhow::Result<std::sync::Arc<std::sync::atomic::AtomicBool>> {
     use signal_hook::{consts, flag};
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));

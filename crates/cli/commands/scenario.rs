@@ -84,6 +84,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             augment: None,
             fail_on_bad_image: false,
             retry_failed: false,
+            fast_decode: false,
         },
         recipe,
         files,

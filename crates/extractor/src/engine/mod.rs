@@ -63,6 +63,10 @@ struct Normalisation {
     size: i64,
 }
 
+// SAFETY: the tensors are only read after they have been made, and libtorch lets threads read the same tensor (its reference
+// counts are atomic). Tensors are not Sync in tch because others could be written to.
+unsafe impl Sync for Normalisation {}
+
 impl Engine {
     /// Prepares `taps` of `graph` to run on `device` in `precision`.
     ///
@@ -90,6 +94,12 @@ impl Engine {
         self.taps.iter().map(Tap::width)
     }
 
+    /// Bytes of one image: H × W × C.
+    pub fn image_bytes(&self) -> usize {
+        let n = &self.normalisation;
+        (n.size * n.size * n.channels) as usize
+    }
+
     /// Runs `images`, a batch of H×W×C 8-bit images one after another, and returns for each tap its pooled values as f32,
     /// images × [`Tap::width`], row by row.
     ///
@@ -97,8 +107,8 @@ impl Engine {
     /// When libtorch does; the error names the node.
     pub fn run(&self, images: &[u8]) -> Result<Vec<Vec<f32>>, EngineError> {
         let _no_grad = tch::no_grad_guard();
+        let batch = images.len() / self.image_bytes();
         let n = &self.normalisation;
-        let batch = images.len() / (n.size * n.size * n.channels) as usize;
         let input = n.apply(images, batch, self.device, self.kind).map_err(|e| EngineError::at("x", batch, e))?;
         let pooled = self.forward(input, |tap, value| pooling::pooled(value, tap.pool, batch * tap.width()))?;
         let widths = self.taps.iter().map(|tap| (tap, batch * tap.width()));

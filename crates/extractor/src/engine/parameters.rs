@@ -14,6 +14,9 @@ pub struct Parameters {
     batch_norm: HashMap<NodeId, [Tensor; 4]>,
 }
 
+// SAFETY: as for the engine's normalisation: the tensors are only read after they have been made.
+unsafe impl Sync for Parameters {}
+
 impl Parameters {
     /// Loads what `plan` needs.
     ///

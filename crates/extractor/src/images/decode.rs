@@ -14,6 +14,7 @@
 //! | a file that ends early or has damaged pixels | refused, never half a picture (Pillow fills what is damaged with grey) |
 
 use super::jpeg;
+use headstart_cache::Preprocessing;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, RgbImage};
 use std::io::{Cursor, ErrorKind};
@@ -22,6 +23,10 @@ use std::io::{Cursor, ErrorKind};
 /// pixels may come out differently, so that a cache is not extended with others.
 pub const DECODER: &str = "turbojpeg 1.5 (libjpeg-turbo 3.1, accurate DCT, fancy upsampling), image 0.25, exif upright, alpha dropped, \
      16-bit high byte, bilinear as Pillow's";
+
+/// [`DECODER`] where large JPEGs are decoded at a fraction of their size (`--fast-decode`): other pixels, so another name.
+pub const FAST_DECODER: &str = "turbojpeg 1.5 (libjpeg-turbo 3.1, accurate DCT scaled to 1/2, 1/4 or 1/8 of what is at least as large as \
+     wanted, fancy upsampling), image 0.25, exif upright, alpha dropped, 16-bit high byte, bilinear as Pillow's";
 
 /// The most pixels an image may have: 2 × 89,478,485, where Pillow refuses too. More is taken for a decompression bomb.
 pub const MAX_PIXELS: u64 = 178_956_970;
@@ -93,6 +98,18 @@ pub fn decode(bytes: &[u8]) -> Result<Image8, DecodeError> {
 ///
 /// As [`decode()`].
 pub fn decode_into(bytes: &[u8], image: &mut Image8) -> Result<(), DecodeError> {
+    decode_for(bytes, image, None)
+}
+
+/// As [`decode_into()`]; where `fast` says what the image is decoded for, a JPEG that is at least twice as large on every side
+/// comes out at 1/2, 1/4 or 1/8 of its size, still as large as is wanted. libjpeg-turbo then makes fewer pixels of each block, which
+/// saves most of the time that large photographs take, and averages them as a box filter would: the prepared pixels differ by a
+/// few levels from those of the full image.
+///
+/// # Errors
+///
+/// As [`decode()`].
+pub fn decode_for(bytes: &[u8], image: &mut Image8, fast: Option<&Preprocessing>) -> Result<(), DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
@@ -100,7 +117,7 @@ pub fn decode_into(bytes: &[u8], image: &mut Image8) -> Result<(), DecodeError> 
         *image = decode_other(bytes)?;
         return Ok(());
     }
-    match jpeg::decode(bytes, image) {
+    match jpeg::decode(bytes, image, fast) {
         Ok(orientation) => turn_upright(image, orientation),
         Err(jpeg::Refusal::Final(error)) => return Err(error),
         Err(jpeg::Refusal::TryOther(reason)) => {

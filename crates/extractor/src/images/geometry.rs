@@ -204,10 +204,35 @@ pub(super) fn spans(width: u32, height: u32, preprocessing: &Preprocessing) -> (
     (Span::new(width, resized_width, size), Span::new(height, resized_height, size))
 }
 
+/// Into how many parts each side of an image can be divided, 1, 2, 4 or 8, so that it is still no smaller than it is scaled to.
+pub(super) fn reduction(width: u32, height: u32, preprocessing: &Preprocessing) -> usize {
+    if width == 0 || height == 0 {
+        return 1;
+    }
+    let (across, down) = spans(width, height, preprocessing);
+    let enough = |parts: &u32| {
+        let parts = u64::from(*parts);
+        u64::from(width) >= parts * across.scaled && u64::from(height) >= parts * down.scaled
+    };
+    [8, 4, 2].into_iter().find(enough).unwrap_or(1) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn an_image_is_never_reduced_below_what_is_wanted() {
+        for (width, height, parts) in [(511, 900, 1), (512, 900, 2), (1024, 2000, 4), (2047, 5000, 4), (9000, 9000, 8)]
+        {
+            assert_eq!(reduction(width, height, &imagenet(224)), parts, "{width}×{height}");
+            assert_eq!(reduction(height, width, &imagenet(224)), parts);
+        }
+        let squash = Preprocessing { resize: Resize::Squash, ..imagenet(224) };
+        assert_eq!(reduction(4000, 448, &squash), 2);
+        assert_eq!(reduction(0, 5, &squash), 1);
+    }
 
     fn crop(size: u32, shorter_side: u32) -> Preprocessing {
         Preprocessing { shorter_side, ..imagenet(size) }

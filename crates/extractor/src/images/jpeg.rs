@@ -2,9 +2,11 @@
 
 use super::Image8;
 use super::decode::{DecodeError, check_size};
+use super::geometry::reduction;
+use headstart_cache::Preprocessing;
 use image::metadata::Orientation;
 use std::cell::RefCell;
-use turbojpeg::{Colorspace, Decompressor, PixelFormat};
+use turbojpeg::{Colorspace, Decompressor, PixelFormat, ScalingFactor};
 
 /// Scans after which a progressive file is taken for one made to keep decoders busy; real ones have about ten.
 const MAX_SCANS: u32 = 500;
@@ -32,8 +34,9 @@ pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xFF, 0xD8])
 }
 
-/// Decodes into `image`, as the picture is stored, and says how to turn it upright.
-pub(super) fn decode(bytes: &[u8], image: &mut Image8) -> Result<Orientation, Refusal> {
+/// Decodes into `image`, as the picture is stored, and says how to turn it upright. `fast`: for this, at a fraction of its size
+/// where that is enough.
+pub(super) fn decode(bytes: &[u8], image: &mut Image8, fast: Option<&Preprocessing>) -> Result<Orientation, Refusal> {
     let segments = Segments::of(bytes);
     DECOMPRESSOR.with_borrow_mut(|kept| {
         // A decompressor that has failed is dropped, so that no state of a broken file reaches the next one.
@@ -41,7 +44,7 @@ pub(super) fn decode(bytes: &[u8], image: &mut Image8) -> Result<Orientation, Re
             Some(decompressor) => decompressor,
             None => new_decompressor().map_err(|error| Refusal::TryOther(error.to_string()))?,
         };
-        decode_with(&mut decompressor, bytes, &segments, image)?;
+        decode_with(&mut decompressor, bytes, &segments, image, fast)?;
         *kept = Some(decompressor);
         Ok::<(), Refusal>(())
     })?;
@@ -60,10 +63,16 @@ fn decode_with(
     bytes: &[u8],
     segments: &Segments,
     image: &mut Image8,
+    fast: Option<&Preprocessing>,
 ) -> Result<(), Refusal> {
     let header = decompressor.read_header(bytes).map_err(|error| refusal(error, segments))?;
-    let (width, height) = (header.width, header.height);
-    check_size(width as u64, height as u64)?;
+    check_size(header.width as u64, header.height as u64)?;
+    // Lossless files have no transform that could be scaled.
+    let wanted = fast.filter(|_| !header.is_lossless);
+    let parts = wanted.map_or(1, |wanted| reduction(header.width as u32, header.height as u32, wanted));
+    let factor = ScalingFactor::new(1, parts);
+    decompressor.set_scaling_factor(factor).map_err(|error| refusal(error, segments))?;
+    let (width, height) = (factor.scale(header.width), factor.scale(header.height));
     let inks = matches!(header.colorspace, Colorspace::CMYK | Colorspace::YCCK);
     let format = if inks { PixelFormat::CMYK } else { PixelFormat::RGB };
     let pitch = width * format.size();

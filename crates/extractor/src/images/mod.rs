@@ -5,6 +5,7 @@
 //! [`augment`] makes varied views of it. Scaling to 0…1 and normalising is left to the device that runs the backbone.
 
 pub mod augment;
+pub mod batch;
 pub mod decode;
 pub mod fingerprint;
 pub mod geometry;
@@ -16,7 +17,7 @@ mod resample;
 #[cfg(test)]
 mod parity;
 
-pub use decode::{DECODER, DecodeError, Image8, decode, decode_into};
+pub use decode::{DECODER, DecodeError, FAST_DECODER, Image8, decode, decode_for, decode_into};
 pub use fingerprint::{Fingerprint, copies};
 pub use geometry::GeometryError;
 pub use listing::{Item, ListError, Listing, list};

@@ -1,12 +1,13 @@
 //! What a run will take, told before it starts: bytes from the widths, time from a few real images.
 
 use super::{
-    ExtractError, decode,
+    ExtractError,
+    lanes::Lanes,
     run::{Run, Source},
     segments::Segment,
     stored_as,
 };
-use crate::{engine::Engine, graph::Tap};
+use crate::{engine::Engine, graph::Tap, images::batch};
 use headstart_cache::{Cache, RowSpec, Store};
 use serde::Serialize;
 use std::{collections::HashSet, path::Path, time::Instant};
@@ -43,9 +44,7 @@ pub fn measure(run: &Run, pieces: &[Segment], engine: &Engine, sources: &[Source
 }
 
 /// How many bytes of activations the file lacks; none for one that has every row of every tap.
-pub fn missing_bytes(output: &Path, taps: &[Tap], store: Option<Store>, wanted: &[RowSpec]) -> u64 {
-    // A file that cannot be read is reported by the writer, in its own words.
-    let existing = output.exists().then(|| Cache::open(output).ok()).flatten();
+pub fn missing_bytes(existing: Option<&Cache>, taps: &[Tap], store: Option<Store>, wanted: &[RowSpec]) -> u64 {
     let known: HashSet<(&str, u32)> = existing
         .iter()
         .flat_map(|cache| cache.rows().path.iter().map(String::as_str).zip(cache.rows().view.iter().copied()))
@@ -78,20 +77,23 @@ fn seconds_per_row(run: &Run, engine: &Engine, sources: &[Source]) -> Result<Opt
     // Two at least: the only one might be broken.
     let size = (sources.len() / ONE_IN).clamp(2, SAMPLE);
     let step = (sources.len() / size).max(1);
-    let sample: Vec<decode::View> = sources.iter().step_by(step).take(size).map(Source::view).collect();
-    let batch = decode::batch(0, &sample, run.input());
+    let sample: Vec<batch::View> = sources.iter().step_by(step).take(size).map(Source::view).collect();
+    let batch = batch::decode(0, &sample, run.input());
     let good = batch.failures.iter().filter(|failure| failure.is_none()).count();
     if good == 0 {
         return Ok(None);
     }
     let decode = batch.seconds / rayon::current_num_threads() as f64 / sample.len() as f64;
+    let lanes = Lanes::new(engine, run.device);
     let pass = || {
         let start = Instant::now();
-        engine.run(&batch.pixels).map(|_| start.elapsed().as_secs_f64())
+        lanes.run(&batch.pixels).map(|_| start.elapsed().as_secs_f64())
     };
     let first = pass()?;
     // On a GPU the first pass loads and chooses kernels, which can take seconds.
     let forward = if first < SHORT_PASS || run.device.is_cuda() { pass()? } else { first } / good as f64;
+    // The sample may be too small for all workers.
+    let forward = forward * lanes.busy(good) as f64 / lanes.workers() as f64;
     // On the CPU both share the same cores.
     Ok(Some(if run.device.is_cuda() { decode.max(forward) } else { decode + forward }))
 }

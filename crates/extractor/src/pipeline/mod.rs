@@ -1,13 +1,18 @@
 //! Images to a cache: decode workers → batches → device → pooled taps → writer, all overlapped, with bounded queues, so
 //! that memory does not grow with the number of images.
 
-mod decode;
+mod ahead;
+mod bottleneck;
+mod complete;
 mod estimate;
+mod forward;
+pub(crate) mod lanes;
 mod run;
 mod segments;
 mod vectors;
 
-pub use decode::View;
+pub use crate::images::batch::View;
+pub use bottleneck::{Bottleneck, Stage};
 pub use estimate::Estimate;
 pub use vectors::for_each_vector;
 
@@ -18,7 +23,8 @@ use crate::{
     images::{self, Item, ListError, Listing, augment::Augmenter},
 };
 use headstart_cache::{
-    Augmentation, Error as CacheError, FORMAT_VERSION, LayerDesc, Provenance, Resize, RowSpec, Status, Store, Writer,
+    Augmentation, Cache, Error as CacheError, FORMAT_VERSION, LayerDesc, Provenance, Resize, RowSpec, Status, Store,
+    Writer,
 };
 use serde::Serialize;
 use std::{
@@ -61,6 +67,8 @@ pub struct ExtractOptions {
     pub fail_on_bad_image: bool,
     /// Try the images again that failed in an earlier run.
     pub retry_failed: bool,
+    /// Decode large JPEGs at a fraction of their size; not for augmented views, which look at parts of an image.
+    pub fast_decode: bool,
 }
 
 /// Which views images get.
@@ -146,10 +154,14 @@ pub enum ExtractError {
 pub struct StageSeconds {
     /// Reading, decoding and resizing, summed over the workers.
     pub decode: f64,
+    /// The part of it that went into reading files.
+    pub read: f64,
     /// Workers that shared the decoding.
     pub decode_workers: usize,
-    /// Forward pass, with upload and pooling.
+    /// Forward pass, with upload and pooling, summed over its workers.
     pub forward: f64,
+    /// Workers that shared the forward pass: on the CPU those that decode, on a GPU one.
+    pub forward_workers: usize,
     /// The forward pass waiting for images: large when decoding is the bottleneck.
     pub waited: f64,
     /// Writing and flushing.
@@ -183,6 +195,28 @@ pub struct Summary {
     pub rate: f64,
     /// Where the time went.
     pub seconds: StageSeconds,
+    /// What held the run up; none when there was nothing to do.
+    pub bottleneck: Option<Bottleneck>,
+}
+
+impl Summary {
+    /// Of a run that has not done anything (yet).
+    fn nothing_done(output: &Path, taps: &[Tap], rows: usize, images: usize) -> Self {
+        Self {
+            output: output.to_path_buf(),
+            rows,
+            images,
+            computed: 0,
+            layers: taps.iter().map(Tap::dataset).collect(),
+            device: None,
+            failed: Vec::new(),
+            unlisted: 0,
+            interrupted: false,
+            rate: 0.0,
+            seconds: StageSeconds::default(),
+            bottleneck: None,
+        }
+    }
 }
 
 /// Extracts; rows committed earlier are kept, and only what is missing is computed. When `stop` becomes true the batches
@@ -191,7 +225,12 @@ pub struct Summary {
 /// # Errors
 /// See [`ExtractError`]. Whatever was committed before stays readable, and the same call continues from there.
 pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicBool) -> Result<Summary, ExtractError> {
-    let mut listing = images::list(&options.images)?;
+    // Both take a second for a million images. A file that cannot be read is reported by the writer, in its own words.
+    let (listing, existing) = std::thread::scope(|scope| {
+        let existing = scope.spawn(|| options.output.exists().then(|| Cache::open(&options.output).ok()).flatten());
+        (images::list(&options.images), existing.join().ok().flatten())
+    });
+    let mut listing = listing?;
     for folder in &listing.empty {
         tracing::warn!("{}: the folder {folder} holds no image, so it is no class", options.images.display());
     }
@@ -204,9 +243,16 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     }
     let mut backbone = Backbone::describe(&options.backbone, &options.weights, options.size, options.resize)?;
     let taps = backbone.select(&options.layers)?;
+    let provenance = provenance(&backbone, options, &listing);
+    let cache = existing.as_ref();
+    if let Some(cache) = cache.filter(|cache| complete::is_complete(cache, &provenance, &listing, options, &taps)) {
+        let images = listing.items.len();
+        return Ok(Summary::nothing_done(&options.output, &taps, cache.rows().len(), images));
+    }
     let wanted = wanted_rows(&listing, options.augment.as_ref());
     let (specs, files): (Vec<RowSpec>, Vec<&Path>) = wanted.into_iter().unzip();
-    let missing = estimate::missing_bytes(&options.output, &taps, options.store, &specs);
+    let missing = estimate::missing_bytes(cache, &taps, options.store, &specs);
+    drop(existing);
     // Weights that will run are found sound before a file is touched; a complete file does not need their numbers.
     if missing > 0 || !options.output.exists() {
         backbone.read_weights()?;
@@ -214,7 +260,6 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     // A new file is made only when it can be filled; an existing one is opened first, because a complete one needs no device.
     let early_device =
         (!options.output.exists()).then(|| engine::resolve(options.device, options.precision)).transpose()?;
-    let provenance = provenance(&backbone, options, &listing);
     estimate::check_space(&options.output, missing)?;
     let (mut writer, ids) = Writer::open_or_create(&options.output, &provenance, &specs, &listing.classes)?;
     let end = ids.iter().copied().max().map_or(0, |last| last + 1);
@@ -230,10 +275,6 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         backbone.read_weights()?;
     }
 
-    let device_name = |device: tch::Device| match device {
-        tch::Device::Cuda(index) => format!("cuda:{index}"),
-        _ => "cpu".to_string(),
-    };
     let planned = device.map_or_else(String::new, device_name);
     let descs: Vec<LayerDesc> = taps.iter().map(|tap| layer_desc(tap, options.store, &planned)).collect();
     let layers = writer.add_layers(&descs)?;
@@ -245,19 +286,9 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     ids.iter().zip(&files).for_each(|(&row, &file)| listed[row] = Some(file));
     let names: HashSet<&str> = specs.iter().map(|spec| spec.path.as_str()).collect();
 
-    let mut summary = Summary {
-        output: options.output.clone(),
-        rows: writer.rows().len(),
-        images: writer.rows().path.iter().collect::<HashSet<_>>().len(),
-        computed: 0,
-        layers: taps.iter().map(Tap::dataset).collect(),
-        device: None,
-        failed: Vec::new(),
-        unlisted: writer.rows().path[..end].iter().filter(|name| !names.contains(name.as_str())).count(),
-        interrupted: false,
-        rate: 0.0,
-        seconds: StageSeconds::default(),
-    };
+    let images = writer.rows().path.iter().collect::<HashSet<_>>().len();
+    let mut summary = Summary::nothing_done(&options.output, &taps, writer.rows().len(), images);
+    summary.unlisted = writer.rows().path[..end].iter().filter(|name| !names.contains(name.as_str())).count();
     if let Some(device) = device.filter(|_| retry || !pieces.is_empty()) {
         summary.device = Some(device_name(device));
         let run = run::Run {
@@ -270,12 +301,12 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
             augmenter: options.augment.as_ref().map(|augment| &augment.augmenter),
             device,
             precision: options.precision,
-            batch: options.batch.unwrap_or(if device.is_cuda() { 256 } else { 32 }).max(1),
+            batch: options.batch.unwrap_or(lanes::default_batch(device)).max(1),
+            fast_decode: options.fast_decode,
             fail_on_bad_image: options.fail_on_bad_image,
             progress,
             stop,
         };
-        keep_freed_memory();
         let start = Instant::now();
         writer = run.execute(writer, &pieces, &mut summary)?;
         if retry && !summary.interrupted {
@@ -283,6 +314,8 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         }
         summary.seconds.total = start.elapsed().as_secs_f64();
         summary.rate = summary.computed as f64 / summary.seconds.total.max(1e-9);
+        let faster = faster_precision(device);
+        summary.bottleneck = Some(bottleneck::judge(&summary.seconds, device.is_cuda(), options.precision, faster));
     }
     let rows = writer.rows();
     let mut told = HashSet::new();
@@ -297,6 +330,22 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         }
         _ => Ok(summary),
     }
+}
+
+/// A device as `--device` names it.
+pub(crate) fn device_name(device: tch::Device) -> String {
+    match device {
+        tch::Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_string(),
+    }
+}
+
+/// The precision that is faster on this device at no great loss, if it has one.
+fn faster_precision(device: tch::Device) -> Option<Precision> {
+    if device.is_cuda() {
+        return Some(Precision::F16);
+    }
+    engine::cpu_precisions().into_iter().find(|&precision| precision == Precision::Bf16)
 }
 
 /// Lets the allocator keep what a batch frees for the next one. By default glibc returns large blocks to the system, which
@@ -317,7 +366,7 @@ fn provenance(backbone: &Backbone, options: &ExtractOptions, listing: &Listing) 
         backbone: backbone.architecture.name.into(),
         weights: backbone.weights_id(),
         preprocessing: Some(backbone.preprocessing.clone()),
-        decoder: Some(images::DECODER.into()),
+        decoder: Some(if options.fast_decode { images::FAST_DECODER } else { images::DECODER }.into()),
         compute_dtype: options.precision.name().into(),
         augmentation: options.augment.as_ref().map_or_else(Augmentation::none, AugmentOptions::describe),
         images: Some(std::path::absolute(&listing.root).unwrap_or_else(|_| listing.root.clone()).display().to_string()),

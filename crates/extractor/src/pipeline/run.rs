@@ -1,11 +1,18 @@
 //! The threads of an extraction: one feeds decoded batches, the caller's runs the network, one owns the file.
 
-use super::{ExtractError, Progress, Summary, decode, estimate, segments};
+use super::{
+    ExtractError, Progress, Summary,
+    ahead::{self, Ahead},
+    estimate,
+    forward::spread_all,
+    lanes::Lanes,
+    segments,
+};
 use crate::{
     backbone::Backbone,
     engine::{Engine, Precision},
     graph::{LayerSpec, Tap},
-    images::augment::Augmenter,
+    images::{augment::Augmenter, batch},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use headstart_cache::{Error as CacheError, LayerId, RowOutcome, Rows, Status, Writer};
@@ -34,6 +41,7 @@ pub struct Run<'a> {
     pub device: tch::Device,
     pub precision: Precision,
     pub batch: usize,
+    pub fast_decode: bool,
     pub fail_on_bad_image: bool,
     pub progress: &'a dyn Progress,
     pub stop: &'a AtomicBool,
@@ -42,31 +50,31 @@ pub struct Run<'a> {
 /// Where a row comes from.
 pub struct Source {
     /// The image, or why the row is already known to be bad.
-    image: Result<PathBuf, String>,
-    name: String,
-    view: u32,
+    pub image: Result<PathBuf, String>,
+    pub name: String,
+    pub view: u32,
 }
 
 impl Source {
-    pub fn view(&self) -> decode::View<'_> {
+    pub fn view(&self) -> batch::View<'_> {
         let image = self.image.as_deref().map_err(Clone::clone);
-        decode::View { image, name: &self.name, number: self.view }
+        batch::View { image, name: &self.name, number: self.view }
     }
 }
 
 /// What the file and the listing say about the rows of a segment.
-struct Known<'a> {
-    sources: &'a [Source],
+pub struct Known<'a> {
+    pub sources: &'a [Source],
     /// Whether other layers have the row's values already.
-    done: &'a [bool],
-    first: usize,
+    pub done: &'a [bool],
+    pub first: usize,
 }
 
 /// The values of consecutive rows on their way to the file.
-struct Computed {
-    first_row: usize,
-    outcomes: Vec<RowOutcome>,
-    values: Vec<Vec<f32>>,
+pub struct Computed {
+    pub first_row: usize,
+    pub outcomes: Vec<RowOutcome>,
+    pub values: Vec<Vec<f32>>,
 }
 
 impl Run<'_> {
@@ -97,8 +105,8 @@ impl Run<'_> {
     }
 
     /// What rows look like to the backbone.
-    pub fn input(&self) -> decode::Input<'_> {
-        decode::Input { preprocessing: &self.backbone.preprocessing, augmenter: self.augmenter }
+    pub fn input(&self) -> batch::Input<'_> {
+        batch::Input { preprocessing: &self.backbone.preprocessing, augmenter: self.augmenter, fast: self.fast_decode }
     }
 
     fn engine(&self, taps: &[Tap]) -> Result<Engine, ExtractError> {
@@ -113,6 +121,7 @@ impl Run<'_> {
             .map(|(id, info)| (id, LayerSpec { layer: info.layer.clone(), pool: info.pool.parse().ok() }))
             .unzip();
         let engine = self.engine(&self.backbone.select(&specs)?)?;
+        let lanes = Lanes::new(&engine, self.device);
         for rows in failed.chunks(self.batch) {
             if self.stop.load(Ordering::Relaxed) {
                 summary.interrupted = true;
@@ -121,15 +130,17 @@ impl Run<'_> {
             let again =
                 |&row: &usize| Source { image: Ok(self.image(row, writer.rows())), ..source(row, writer.rows()) };
             let sources: Vec<Source> = rows.iter().map(again).collect();
-            let views: Vec<decode::View> = sources.iter().map(Source::view).collect();
-            let batch = decode::batch(rows[0], &views, self.input());
+            let views: Vec<batch::View> = sources.iter().map(Source::view).collect();
+            let batch = batch::decode(rows[0], &views, self.input());
             for (at, failure) in batch.failures.iter().enumerate() {
                 if let Some(reason) = failure.as_ref().filter(|_| begins_image(&sources, at)) {
                     self.bad_image(&sources[at].name, reason, false)?;
                 }
             }
-            let values = self.expand(&engine, &batch)?;
-            summary.computed += batch.failures.iter().filter(|failure| failure.is_none()).count();
+            let good = batch.failures.iter().filter(|failure| failure.is_none()).count();
+            let values = if good == 0 { Vec::new() } else { lanes.run(&batch.pixels)?.values };
+            let values = spread_all(engine.widths(), values, &batch.failures);
+            summary.computed += good;
             let values: Vec<(LayerId, &[f32])> = layers.iter().copied().zip(values.iter().map(Vec::as_slice)).collect();
             writer.rewrite(rows, &outcomes(batch.failures), &values)?;
         }
@@ -162,14 +173,24 @@ impl Run<'_> {
         summary: &mut Summary,
     ) -> Result<Writer, ExtractError> {
         let done: Vec<bool> = writer.rows().status[rows.clone()].iter().map(|&status| status == Status::Done).collect();
+        // As many batches as wait to be computed, and as many again.
+        let ahead = Ahead::new(2 * QUEUE * self.batch);
         std::thread::scope(|scope| {
             let (decoded_out, decoded_in) = bounded(QUEUE);
             let (computed_out, computed_in) = bounded(QUEUE);
             let first = rows.start;
-            let decoder = scope.spawn(move || self.decode(rows, sources, decoded_out));
+            let ahead = &ahead;
+            for _ in 0..ahead::READERS {
+                scope.spawn(move || ahead.read(sources));
+            }
+            let decoder = scope.spawn(move || {
+                let _readers = ahead.until_dropped();
+                self.decode(rows, sources, decoded_out, ahead)
+            });
             let file = scope.spawn(move || self.write(writer, computed_in, layers));
             let known = Known { sources, done: &done, first };
-            let forward = self.forward(engine, decoded_in, computed_out, known, summary);
+            let forward =
+                self.forward(&Lanes::new(engine, self.device), engine, decoded_in, computed_out, known, summary);
             let stopped = decoder.join().map_err(|_| ExtractError::Lost("decoding"))?;
             let (writer, seconds) = file.join().map_err(|_| ExtractError::Lost("writing"))??;
             summary.seconds.write += seconds;
@@ -180,58 +201,24 @@ impl Run<'_> {
     }
 
     /// Feeds batches until the rows end, a signal comes or nobody listens; true when a signal came.
-    fn decode(&self, rows: Range<usize>, sources: &[Source], out: Sender<decode::Batch>) -> bool {
+    fn decode(&self, rows: Range<usize>, sources: &[Source], out: Sender<batch::Batch>, ahead: &Ahead) -> bool {
         let first = rows.start;
         for range in segments::batches(rows, self.batch) {
             if self.stop.load(Ordering::Relaxed) {
                 return true;
             }
-            let views: Vec<decode::View> =
+            ahead.reached(range.end - first);
+            let views: Vec<batch::View> =
                 sources[range.start - first..range.end - first].iter().map(Source::view).collect();
-            if out.send(decode::batch(range.start, &views, self.input())).is_err() {
+            if out.send(batch::decode(range.start, &views, self.input())).is_err() {
                 return false;
             }
         }
         false
     }
 
-    fn forward(
-        &self,
-        engine: &Engine,
-        batches: Receiver<decode::Batch>,
-        out: Sender<Computed>,
-        known: Known,
-        summary: &mut Summary,
-    ) -> Result<(), ExtractError> {
-        loop {
-            let asked = Instant::now();
-            let Ok(batch) = batches.recv() else { return Ok(()) };
-            summary.seconds.waited += asked.elapsed().as_secs_f64();
-            summary.seconds.decode += batch.seconds;
-            summary.seconds.decode_workers = rayon::current_num_threads();
-            for (at, failure) in batch.failures.iter().enumerate() {
-                let row = batch.first_row - known.first + at;
-                let source = &known.sources[row];
-                // A row known from an earlier run was reported then, and an image is reported once.
-                let is_news = source.image.is_ok() && (known.done[row] || begins_image(known.sources, row));
-                if let Some(reason) = failure.as_ref().filter(|_| is_news) {
-                    self.bad_image(&source.name, reason, known.done[row])?;
-                }
-            }
-            let start = Instant::now();
-            let values = self.expand(engine, &batch)?;
-            summary.seconds.forward += start.elapsed().as_secs_f64();
-            summary.computed += batch.failures.len();
-            let first_row = batch.first_row;
-            if out.send(Computed { first_row, outcomes: outcomes(batch.failures), values }).is_err() {
-                // The writer has stopped; its own error says why.
-                return Ok(());
-            }
-        }
-    }
-
     /// Notes an image that cannot be used, or stops the run for it.
-    fn bad_image(&self, path: &str, reason: &str, done_before: bool) -> Result<(), ExtractError> {
+    pub fn bad_image(&self, path: &str, reason: &str, done_before: bool) -> Result<(), ExtractError> {
         let (path, reason) = (path.to_string(), reason.to_string());
         if done_before {
             // Going on would blank the row in every layer that has it.
@@ -242,20 +229,6 @@ impl Run<'_> {
         }
         self.progress.bad_image(&path, &reason);
         Ok(())
-    }
-
-    /// The batch's values, one row for every image, zeros (which the writer replaces) where the image is bad.
-    fn expand(&self, engine: &Engine, batch: &decode::Batch) -> Result<Vec<Vec<f32>>, ExtractError> {
-        let rows = batch.failures.len();
-        let good = batch.failures.iter().filter(|failure| failure.is_none()).count();
-        if good == 0 {
-            return Ok(engine.widths().map(|width| vec![0.0; rows * width]).collect());
-        }
-        let packed = engine.run(&batch.pixels)?;
-        if good == rows {
-            return Ok(packed);
-        }
-        Ok(engine.widths().zip(packed).map(|(width, values)| spread(&values, width, &batch.failures)).collect())
     }
 
     fn write(
@@ -283,31 +256,10 @@ fn source(row: usize, rows: &Rows) -> Source {
 }
 
 /// Whether the row before this one is of another image.
-fn begins_image(sources: &[Source], row: usize) -> bool {
+pub fn begins_image(sources: &[Source], row: usize) -> bool {
     row == 0 || sources[row - 1].name != sources[row].name
 }
 
-fn outcomes(failures: Vec<Option<String>>) -> Vec<RowOutcome> {
+pub fn outcomes(failures: Vec<Option<String>>) -> Vec<RowOutcome> {
     failures.into_iter().map(|failure| failure.map_or(RowOutcome::Done, RowOutcome::Failed)).collect()
-}
-
-/// Puts packed rows where they belong among rows of which some failed.
-fn spread(packed: &[f32], width: usize, failures: &[Option<String>]) -> Vec<f32> {
-    let mut all = vec![0.0; failures.len() * width];
-    let good_rows = all.chunks_exact_mut(width).zip(failures).filter(|(_, failure)| failure.is_none());
-    for ((row, _), values) in good_rows.zip(packed.chunks_exact(width)) {
-        row.copy_from_slice(values);
-    }
-    all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_go_back_to_their_rows() {
-        let failures = [None, Some("broken".to_string()), None];
-        assert_eq!(spread(&[1.0, 2.0, 5.0, 6.0], 2, &failures), [1.0, 2.0, 0.0, 0.0, 5.0, 6.0]);
-    }
 }

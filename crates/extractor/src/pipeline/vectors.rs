@@ -2,21 +2,20 @@
 
 use super::{
     ExtractError,
-    decode::{self, Input, View},
-    keep_freed_memory,
+    lanes::{self, Lanes},
 };
 use crate::{
     backbone::Backbone,
     engine::{self, DeviceChoice, Engine, EngineError, Precision},
     graph::Tap,
-    images::augment::Augmenter,
+    images::batch::{self, Input, View},
 };
 
 /// Batches that are decoded while the network is busy with the one before.
 const AHEAD: usize = 2;
 
 /// Hands `each` the pooled values of `tap` for every view of an image, in order, or the reason the image cannot be used. Views other
-/// than 0 are made by `augmenter`. A thread decodes a few batches ahead of the network, so memory does not grow with the number of images.
+/// than 0 are made by the augmenter of `input`. A thread decodes a few batches ahead of the network, so memory does not grow with the number of images.
 ///
 /// # Errors
 /// When the device or the network fails, or `each` does; a broken image is no error.
@@ -24,7 +23,7 @@ pub fn for_each_vector<'a, E: From<ExtractError>>(
     backbone: &Backbone,
     tap: &Tap,
     mut views: impl Iterator<Item = View<'a>> + Send,
-    augmenter: Option<&Augmenter>,
+    input: Input,
     device: DeviceChoice,
     precision: Precision,
     mut each: impl FnMut(Result<&[f32], String>) -> Result<(), E>,
@@ -34,10 +33,10 @@ pub fn for_each_vector<'a, E: From<ExtractError>>(
     let preprocessing = &backbone.preprocessing;
     let engine = Engine::new(&backbone.graph, &taps, &backbone.weights, preprocessing, device, precision)
         .map_err(ExtractError::from)?;
-    keep_freed_memory();
-    let batch_size = if device.is_cuda() { 256 } else { 32 };
+    let batch_size = lanes::default_batch(device);
+    let lanes = Lanes::new(&engine, device);
     let run = |pixels: &[u8]| -> Result<Vec<f32>, EngineError> {
-        if pixels.is_empty() { Ok(Vec::new()) } else { Ok(engine.run(pixels)?.swap_remove(0)) }
+        if pixels.is_empty() { Ok(Vec::new()) } else { Ok(lanes.run(pixels)?.values.swap_remove(0)) }
     };
     std::thread::scope(|scope| {
         let (sender, batches) = crossbeam_channel::bounded(AHEAD);
@@ -45,8 +44,7 @@ pub fn for_each_vector<'a, E: From<ExtractError>>(
             loop {
                 let rows: Vec<View> = views.by_ref().take(batch_size).collect();
                 // The receiver is gone when the network or `each` failed.
-                if rows.is_empty() || sender.send(decode::batch(0, &rows, Input { preprocessing, augmenter })).is_err()
-                {
+                if rows.is_empty() || sender.send(batch::decode(0, &rows, input)).is_err() {
                     return;
                 }
             }

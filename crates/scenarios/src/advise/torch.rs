@@ -50,6 +50,7 @@ pub(super) fn extract_sample(
         augment: None,
         fail_on_bad_image: false,
         retry_failed: false,
+        fast_decode: false,
     };
     let watch = Watching { progress, done: AtomicUsize::new(0), all: chosen.len() };
     let summary = extract(&wanted, &watch, &AtomicBool::new(false))?;

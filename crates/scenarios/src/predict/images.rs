@@ -8,8 +8,9 @@ use headstart_extractor::{
     engine::{DeviceChoice, Precision},
     graph::{LayerSpec, SelectError, Tap},
     images::{
-        DECODER,
+        DECODER, FAST_DECODER,
         augment::{Augmenter, RecipeError},
+        batch::Input,
         geometry,
     },
     pipeline::{ExtractError, View, for_each_vector},
@@ -115,7 +116,12 @@ pub fn predict<E: From<PredictError> + From<ExtractError>>(
     });
     let mut images = images.iter();
     let (mut seen, mut vectors, mut failure) = (0, Vec::with_capacity(views as usize * tap.width()), None);
-    for_each_vector(&backbone, &tap, all, augmenter.as_ref(), device, precision, |values| {
+    let input = Input {
+        preprocessing: &backbone.preprocessing,
+        augmenter: augmenter.as_ref(),
+        fast: provenance.decoder.as_deref() == Some(FAST_DECODER),
+    };
+    for_each_vector(&backbone, &tap, all, input, device, precision, |values| {
         seen += 1;
         match values {
             Err(reason) => failure = Some(reason),
@@ -159,7 +165,7 @@ fn rebuild(
         });
     }
     backbone.preprocessing = input.clone();
-    if provenance.decoder.as_deref() != Some(DECODER) {
+    if ![DECODER, FAST_DECODER].map(Some).contains(&provenance.decoder.as_deref()) {
         tracing::warn!(
             "the head's vectors were decoded by {:?}, this headstart decodes by {DECODER:?}; predictions may differ slightly",
             provenance.decoder.as_deref().unwrap_or("?")
@@ -221,7 +227,8 @@ pub fn classify(
     let mut predictions = Vec::with_capacity(images.len());
     let mut paths = images.iter();
     let views = images.iter().map(|path| View { image: Ok(path), name: "", number: 0 });
-    for_each_vector(backbone, &tap, views, None, device, precision, |values| {
+    let input = Input { preprocessing: &backbone.preprocessing, augmenter: None, fast: false };
+    for_each_vector(backbone, &tap, views, input, device, precision, |values| {
         let path = paths.next().map(|path| path.display().to_string()).unwrap_or_default();
         let (guesses, error) = match values {
             Err(reason) => (Vec::new(), Some(reason)),

@@ -32,12 +32,12 @@ pub(super) fn list(file: &Path) -> Result<Listing, ListError> {
     };
 
     let mut rows = Vec::new();
-    let mut lines: HashMap<String, u64> = HashMap::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| {
-            let line = error.position().map_or(0, csv::Position::line);
-            ListError::Line { path: file.into(), line, reason: reason(&error) }
-        })?;
+    let mut lines = Vec::new();
+    let mut record = StringRecord::new();
+    while reader.read_record(&mut record).map_err(|error| {
+        let line = error.position().map_or(0, csv::Position::line);
+        ListError::Line { path: file.into(), line, reason: reason(&error) }
+    })? {
         let line = record.position().map_or(0, csv::Position::line);
         let wrong = |reason: String| ListError::Line { path: file.into(), line, reason };
         let cell = |column: Option<usize>| column.and_then(|column| record.get(column)).unwrap_or_default();
@@ -46,21 +46,34 @@ pub(super) fn list(file: &Path) -> Result<Listing, ListError> {
             return Err(wrong("column `path` is empty; name an image or remove the line".into()));
         }
         let name = row_name(path, root);
-        if let Some(before) = lines.insert(name.clone(), line) {
-            return Err(wrong(format!("{path} is listed in line {before} already; remove one of the two")));
-        }
         let split = cell(columns.split);
         let split = split_name(split).unwrap_or(split).to_owned();
         // As in the cache and in arrays to import, -1 is the number of no class.
         let label = Some(cell(columns.label)).filter(|label| !label.is_empty() && *label != "-1").map(str::to_owned);
         // `join` keeps an absolute path as it is.
+        lines.push(line);
         rows.push((Item { path: root.join(path), name, label: None, split }, label));
     }
     if rows.is_empty() {
         return Err(ListError::EmptyCsv { path: file.into() });
     }
+    if let Some((before, again)) = first_twice(&rows) {
+        let reason =
+            format!("{} is listed in line {} already; remove one of the two", rows[again].0.name, lines[before]);
+        return Err(ListError::Line { path: file.into(), line: lines[again], reason });
+    }
     let (items, classes) = index_classes(rows);
     Ok(Listing { root: root.into(), items, classes, ignored: 0, empty: Vec::new() })
+}
+
+/// The first row whose name another one before it has, after that one.
+fn first_twice(rows: &[(Item, Option<String>)]) -> Option<(usize, usize)> {
+    // Most lists are sorted, and then neighbours tell.
+    if rows.windows(2).all(|pair| pair[0].0.name < pair[1].0.name) {
+        return None;
+    }
+    let mut seen: HashMap<&str, usize> = HashMap::with_capacity(rows.len());
+    rows.iter().enumerate().find_map(|(row, (item, _))| seen.insert(&item.name, row).map(|before| (before, row)))
 }
 
 impl Columns {

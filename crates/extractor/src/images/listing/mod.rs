@@ -12,7 +12,7 @@
 mod csv_file;
 mod folder;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The images found under one folder or in one CSV file.
@@ -212,9 +212,8 @@ fn is_image(path: &Path) -> bool {
 /// Gives every row the index of its class. Class names come in byte order, or by value when all are non-negative
 /// integers: so that class `10` follows `9`, and digits keep their own value as index.
 fn index_classes(rows: Vec<(Item, Option<String>)>) -> (Vec<Item>, Vec<String>) {
-    let mut classes: Vec<String> = rows.iter().filter_map(|(_, class)| class.clone()).collect();
-    classes.sort_unstable();
-    classes.dedup();
+    let names: BTreeSet<&str> = rows.iter().filter_map(|(_, class)| class.as_deref()).collect();
+    let mut classes: Vec<String> = names.into_iter().map(str::to_owned).collect();
     let number = |class: &str| class.bytes().all(|byte| byte.is_ascii_digit()).then(|| class.parse::<u64>().ok())?;
     if classes.iter().all(|class| number(class).is_some()) {
         classes.sort_by_key(|class| number(class));

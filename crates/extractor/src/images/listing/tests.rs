@@ -200,7 +200,7 @@ fn numbers_as_labels_are_ordered_by_value_and_label_goes_before_class() {
 #[test]
 fn wrong_csv_files_are_refused_with_file_and_line() {
     for (content, expected) in [
-        (&b"path,label\na.jpg,x\nb.jpg,x\n./a.jpg,y\n"[..], "list.csv, line 4: ./a.jpg is listed in line 2 already"),
+        (&b"path,label\na.jpg,x\nb.jpg,x\n./a.jpg,y\n"[..], "list.csv, line 4: a.jpg is listed in line 2 already"),
         (b"path,label\na.jpg,x\nb.jpg\n", "list.csv, line 3: 1 fields where the header has 2"),
         (b"path,label\na.jpg,x\n,x\n", "list.csv, line 3: column `path` is empty"),
         (b"path,label\na.jpg,\xff\n", "list.csv, line 2: field 2 is not UTF-8"),

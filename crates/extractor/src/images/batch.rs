@@ -1,9 +1,9 @@
-//! Decode workers: image files to batches of prepared 8-bit pixels, all cores at once, in row order.
+//! Decode workers: image files to batches of prepared 8-bit pixels, all cores of the current rayon pool at once, in row order.
 
-use crate::images::{self, Image8, augment::Augmenter};
+use super::{Image8, augment::Augmenter, decode_for};
 use headstart_cache::Preprocessing;
 use rayon::prelude::*;
-use std::{cell::Cell, path::Path, time::Instant};
+use std::{cell::Cell, io::Read, path::Path, time::Instant};
 
 /// One view of an image.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Input<'a> {
     pub preprocessing: &'a Preprocessing,
     /// What makes views other than 0; without it every view is the image as it is.
     pub augmenter: Option<&'a Augmenter>,
+    /// Whether large JPEGs are decoded at a fraction of their size ([`decode_for`]).
+    pub fast: bool,
 }
 
 /// Consecutive rows, decoded.
@@ -35,10 +37,12 @@ pub struct Batch {
     pub pixels: Vec<u8>,
     /// Seconds of work, summed over the workers.
     pub seconds: f64,
+    /// The part of it that went into reading files.
+    pub reading: f64,
 }
 
 /// Reads, decodes and prepares images. Neighbouring views of one image share the decoding.
-pub fn batch(first_row: usize, rows: &[View], input: Input) -> Batch {
+pub fn decode(first_row: usize, rows: &[View], input: Input) -> Batch {
     let side = input.preprocessing.size as usize;
     let image_bytes = side * side * input.preprocessing.channels as usize;
     let mut pixels = vec![0_u8; rows.len() * image_bytes];
@@ -49,32 +53,42 @@ pub fn batch(first_row: usize, rows: &[View], input: Input) -> Batch {
         groups.push((views, out));
         rest = after;
     }
-    let outcomes: Vec<(Vec<Option<String>>, f64)> = groups
+    let outcomes: Vec<Outcome> = groups
         .into_par_iter()
         .map(|(views, out)| match &views[0].image {
             Ok(path) => read(path, views, input, out),
-            Err(reason) => (vec![Some(reason.clone()); views.len()], 0.0),
+            Err(reason) => Outcome { failures: vec![Some(reason.clone()); views.len()], seconds: 0.0, reading: 0.0 },
         })
         .collect();
-    let seconds = outcomes.iter().map(|(_, seconds)| seconds).sum();
-    let failures: Vec<Option<String>> = outcomes.into_iter().flat_map(|(failures, _)| failures).collect();
+    let seconds = outcomes.iter().map(|outcome| outcome.seconds).sum();
+    let reading = outcomes.iter().map(|outcome| outcome.reading).sum();
+    let failures: Vec<Option<String>> = outcomes.into_iter().flat_map(|outcome| outcome.failures).collect();
     pack(&mut pixels, image_bytes, &failures);
-    Batch { first_row, failures, pixels, seconds }
+    Batch { first_row, failures, pixels, seconds, reading }
+}
+
+/// What became of the views of one image: why each failed, and seconds of work, with the part that went into reading.
+struct Outcome {
+    failures: Vec<Option<String>>,
+    seconds: f64,
+    reading: f64,
 }
 
 thread_local! {
-    /// Each worker's decoded image, whose memory is used again. It is taken while in use: a worker that waits for the views of one
-    /// image may be given another.
-    static IMAGE: Cell<Image8> = Cell::default();
+    /// Each worker's file and decoded image, whose memory is used again. They are taken while in use: a worker that waits for the
+    /// views of one image may be given another.
+    static BUFFERS: Cell<(Vec<u8>, Image8)> = Cell::default();
 }
 
-/// Views of one image file as prepared pixels: why each failed, and seconds of work.
-fn read(path: &Path, views: &[View], input: Input, out: &mut [u8]) -> (Vec<Option<String>>, f64) {
+/// Views of one image file as prepared pixels.
+fn read(path: &Path, views: &[View], input: Input, out: &mut [u8]) -> Outcome {
     let start = Instant::now();
-    let mut image = IMAGE.take();
-    let decoded = std::fs::read(path)
-        .map_err(|error| format!("cannot be read: {error}"))
-        .and_then(|bytes| images::decode_into(&bytes, &mut image).map_err(|error| error.to_string()));
+    let (mut bytes, mut image) = BUFFERS.take();
+    let contents = read_file(path, &mut bytes).map_err(|error| format!("cannot be read: {error}"));
+    let reading = start.elapsed().as_secs_f64();
+    let decoded = contents.and_then(|()| {
+        decode_for(&bytes, &mut image, input.fast.then_some(input.preprocessing)).map_err(|error| error.to_string())
+    });
     let mut seconds = start.elapsed().as_secs_f64();
     let failures = match decoded {
         Err(reason) => vec![Some(reason); views.len()],
@@ -86,7 +100,7 @@ fn read(path: &Path, views: &[View], input: Input, out: &mut [u8]) -> (Vec<Optio
                     let start = Instant::now();
                     let prepared = match input.augmenter {
                         Some(augmenter) => augmenter.prepare(&image, view.name, view.number, input.preprocessing, out),
-                        None => images::prepare(&image, input.preprocessing, out),
+                        None => super::prepare(&image, input.preprocessing, out),
                     };
                     (prepared.err().map(|error| error.to_string()), start.elapsed().as_secs_f64())
                 })
@@ -95,8 +109,14 @@ fn read(path: &Path, views: &[View], input: Input, out: &mut [u8]) -> (Vec<Optio
             outcomes.into_iter().map(|(failure, _)| failure).collect()
         }
     };
-    IMAGE.set(image);
-    (failures, seconds)
+    BUFFERS.set((bytes, image));
+    Outcome { failures, seconds, reading }
+}
+
+fn read_file(path: &Path, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    bytes.clear();
+    std::fs::File::open(path)?.read_to_end(bytes)?;
+    Ok(())
 }
 
 /// Moves the good rows together, in order.
@@ -135,20 +155,20 @@ mod tests {
         }
         let preprocessing = imagenet(20);
         let augmenter = Augmenter::new(Recipe::standard(), 4);
-        let input = Input { preprocessing: &preprocessing, augmenter: Some(&augmenter) };
+        let input = Input { preprocessing: &preprocessing, augmenter: Some(&augmenter), fast: false };
         let paths: Vec<_> = names.iter().map(|name| folder.path().join(name)).collect();
         let view = |image: usize, number| View { image: Ok(&paths[image]), name: names[image], number };
         let rows: Vec<View> =
             (0..3).flat_map(|image| (0..5).map(move |number| (image, number))).map(|(i, n)| view(i, n)).collect();
-        let whole = batch(0, &rows, input);
+        let whole = decode(0, &rows, input);
         assert!(whole.failures.iter().all(Option::is_none));
         let bytes = 20 * 20 * 3;
         for (row, alone) in rows.iter().enumerate().rev() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(1 + row % 4).build().unwrap();
-            let one = pool.install(|| batch(row, std::slice::from_ref(alone), input));
+            let one = pool.install(|| decode(row, std::slice::from_ref(alone), input));
             assert_eq!(one.pixels, whole.pixels[row * bytes..(row + 1) * bytes], "row {row}");
         }
-        let pieces: Vec<u8> = rows.chunks(4).flat_map(|rows| batch(0, rows, input).pixels).collect();
+        let pieces: Vec<u8> = rows.chunks(4).flat_map(|rows| decode(0, rows, input).pixels).collect();
         assert_eq!(pieces, whole.pixels);
     }
 }

@@ -1,0 +1,102 @@
+//! A backbone's forward pass: the "time per inference step" of a table of models.
+
+use super::{BenchError, Effort, Spread};
+use crate::{
+    backbone::{Backbone, WeightsChoice},
+    engine::{self, DeviceChoice, Engine, Precision},
+    graph::LayerSpec,
+    pipeline::{device_name, lanes},
+    zoo::ModelCard,
+};
+use serde::Serialize;
+
+/// A pass to be measured.
+#[derive(Debug, Clone)]
+pub struct ForwardRequest {
+    /// Name in the zoo.
+    pub backbone: String,
+    /// Where its weights come from; random ones are as fast as any.
+    pub weights: WeightsChoice,
+    /// Where to compute.
+    pub device: DeviceChoice,
+    /// In which precision.
+    pub precision: Precision,
+    /// Images per pass; none: 32 on the CPU, 256 on a GPU.
+    pub batch: Option<usize>,
+    /// Input side in pixels; none: the backbone's own.
+    pub size: Option<u32>,
+    /// The layers that are handed out; none: the network's last, so that all of it runs.
+    pub layers: Vec<LayerSpec>,
+    /// For extractions: whether large JPEGs are decoded at a fraction of their size.
+    pub fast_decode: bool,
+}
+
+/// How fast a backbone is.
+#[derive(Debug, Clone, Serialize)]
+pub struct ForwardRate {
+    /// The backbone.
+    pub backbone: String,
+    /// Size of its parameters and running statistics as f32, in MB (10⁶ bytes).
+    pub size_mb: f64,
+    /// Its learnable scalars.
+    pub parameters: u64,
+    /// Multiply-adds of convolutions and linear layers for one image, up to the layers handed out.
+    pub multiply_adds: u64,
+    /// Where it ran.
+    pub device: String,
+    /// In which precision.
+    pub dtype: &'static str,
+    /// Images per pass.
+    pub batch: usize,
+    /// Side of the input, in pixels.
+    pub input: u32,
+    /// Milliseconds for each image of the batch: 8-bit pixels in, pooled f32 values out.
+    pub ms_per_image: Spread,
+    /// Milliseconds for the batch.
+    pub ms_per_step: Spread,
+    /// Images per second.
+    pub images_per_second: Spread,
+    /// 10⁹ floating-point operations per second: two for each multiply-add.
+    pub gflops: f64,
+}
+
+/// Runs a backbone on made-up pixels.
+///
+/// # Errors
+/// When the backbone, its layers, the device or the precision cannot be had, or the batch is too large for the device.
+pub fn forward(request: &ForwardRequest, effort: Effort) -> Result<ForwardRate, BenchError> {
+    let device = engine::resolve(request.device, request.precision)?;
+    let backbone = Backbone::load(&request.backbone, &request.weights, request.size, None)?;
+    let layers = if request.layers.is_empty() {
+        let last = backbone.graph.nodes().last().map(|node| node.name.clone()).unwrap_or_default();
+        vec![LayerSpec { layer: last, pool: None }]
+    } else {
+        request.layers.clone()
+    };
+    let taps = backbone.select(&layers)?;
+    let engine =
+        Engine::new(&backbone.graph, &taps, &backbone.weights, &backbone.preprocessing, device, request.precision)?;
+    let batch = request.batch.unwrap_or(lanes::default_batch(device)).max(1);
+    let (side, channels) = (backbone.preprocessing.size as usize, backbone.preprocessing.channels as usize);
+    let pixels: Vec<u8> = (0..batch * side * side * channels).map(|at| (at * 7919 % 251) as u8).collect();
+    let lanes = lanes::Lanes::new(&engine, device);
+    let seconds = effort.seconds(|| Ok(drop(lanes.run(&pixels)?)))?;
+    let ModelCard { size_mb, parameters, .. } = backbone.architecture.card();
+    let multiply_adds =
+        backbone.graph.multiply_adds_to(&taps.iter().map(|tap| tap.node).collect::<Vec<_>>(), &backbone.shapes);
+    let images_per_second = seconds.inverse(batch as f64);
+    Ok(ForwardRate {
+        backbone: request.backbone.clone(),
+        size_mb,
+        parameters,
+        multiply_adds,
+        device: device_name(device),
+        dtype: request.precision.name(),
+        batch,
+        input: backbone.preprocessing.size,
+        ms_per_image: seconds.times(1e3 / batch as f64),
+        ms_per_step: seconds.times(1e3),
+        images_per_second,
+        gflops: 2.0 * multiply_adds as f64 * images_per_second.median * 1e-9,
+    })
+}
