@@ -1,10 +1,12 @@
 //! A plan executed with libtorch: batches of 8-bit images in, the pooled values of the taps out.
 
+mod agreement;
 mod convolution;
 mod device;
 mod parameters;
 mod pooling;
 
+pub use agreement::{Agreement, SAME_FEATURES, agreements};
 pub use device::{DeviceChoice, DeviceError, DeviceReport, Precision, cpu_precisions, report, resolve};
 
 use crate::{

@@ -1,14 +1,18 @@
 //! Images to a cache: decode workers → batches → device → pooled taps → writer, all overlapped, with bounded queues, so
 //! that memory does not grow with the number of images.
 
+mod check;
 mod decode;
 mod estimate;
+mod precision;
 mod run;
 mod segments;
 mod vectors;
 
+pub use check::{CheckReport, check};
 pub use decode::View;
 pub use estimate::Estimate;
+pub use precision::PrecisionChoice;
 pub use vectors::for_each_vector;
 
 use crate::{
@@ -44,7 +48,7 @@ pub struct ExtractOptions {
     /// Where to compute.
     pub device: DeviceChoice,
     /// Precision of the forward pass.
-    pub precision: Precision,
+    pub precision: PrecisionChoice,
     /// Precision of the stored values; none: f32 for pooled vectors, f16 for raw maps.
     pub store: Option<Store>,
     /// Images per forward pass; none: 32 on the CPU, 256 on a GPU.
@@ -136,6 +140,12 @@ pub enum ExtractError {
         /// MB free.
         free_mb: u64,
     },
+    /// Nothing to compare a precision on.
+    #[error("{}: none of the images looked at can be decoded, so there is nothing to check", .path.display())]
+    NothingToCheck {
+        /// What was listed.
+        path: PathBuf,
+    },
     /// A part of the pipeline stopped without saying why.
     #[error("the {0} thread stopped unexpectedly")]
     Lost(&'static str),
@@ -173,6 +183,8 @@ pub struct Summary {
     pub layers: Vec<String>,
     /// Where it was computed; none when there was nothing to do.
     pub device: Option<String>,
+    /// The precision of the forward pass.
+    pub precision: &'static str,
     /// Images that could not be used, with the reason.
     pub failed: Vec<(String, String)>,
     /// Rows in the cache that are not listed any more.
@@ -212,9 +224,8 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         backbone.read_weights()?;
     }
     // A new file is made only when it can be filled; an existing one is opened first, because a complete one needs no device.
-    let early_device =
-        (!options.output.exists()).then(|| engine::resolve(options.device, options.precision)).transpose()?;
-    let provenance = provenance(&backbone, options, &listing);
+    let (precision, early_device) = decide(options, &backbone, &taps, &files)?;
+    let provenance = provenance(&backbone, options, precision, &listing);
     estimate::check_space(&options.output, missing)?;
     let (mut writer, ids) = Writer::open_or_create(&options.output, &provenance, &specs, &listing.classes)?;
     let end = ids.iter().copied().max().map_or(0, |last| last + 1);
@@ -224,16 +235,22 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     let device = match early_device {
         Some(device) => Some(device),
         None if !retry && taps.iter().all(there) => None,
-        None => Some(engine::resolve(options.device, options.precision)?),
+        None => Some(engine::resolve(options.device, precision)?),
     };
-    if device.is_some() {
+    if let Some(device) = device {
         backbone.read_weights()?;
+        // What `auto` has chosen for a new file has been judged.
+        let judged = options.precision == PrecisionChoice::Auto && early_device.is_some();
+        if precision::is_reduced(precision) && !judged {
+            let judged = precision::judge(&backbone, &taps, &files, device, precision)?;
+            if let Some(reason) = precision::objection(precision, &judged) {
+                tracing::warn!(
+                    "the features are not those of f32: {reason}; --dtype f32 gives them, `extract --check` says more"
+                );
+            }
+        }
     }
 
-    let device_name = |device: tch::Device| match device {
-        tch::Device::Cuda(index) => format!("cuda:{index}"),
-        _ => "cpu".to_string(),
-    };
     let planned = device.map_or_else(String::new, device_name);
     let descs: Vec<LayerDesc> = taps.iter().map(|tap| layer_desc(tap, options.store, &planned)).collect();
     let layers = writer.add_layers(&descs)?;
@@ -252,6 +269,7 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         computed: 0,
         layers: taps.iter().map(Tap::dataset).collect(),
         device: None,
+        precision: precision.name(),
         failed: Vec::new(),
         unlisted: writer.rows().path[..end].iter().filter(|name| !names.contains(name.as_str())).count(),
         interrupted: false,
@@ -269,7 +287,7 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
             root: &listing.root,
             augmenter: options.augment.as_ref().map(|augment| &augment.augmenter),
             device,
-            precision: options.precision,
+            precision,
             batch: options.batch.unwrap_or(if device.is_cuda() { 256 } else { 32 }).max(1),
             fail_on_bad_image: options.fail_on_bad_image,
             progress,
@@ -310,7 +328,43 @@ fn keep_freed_memory() {
     }
 }
 
-fn provenance(backbone: &Backbone, options: &ExtractOptions, listing: &Listing) -> Provenance {
+fn device_name(device: tch::Device) -> String {
+    match device {
+        tch::Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_string(),
+    }
+}
+
+/// The precision of the run, and its device where the file is new. `auto` keeps to the precision of a file that is there; for
+/// a new one it takes the fastest that gives the features of f32.
+fn decide(
+    options: &ExtractOptions,
+    backbone: &Backbone,
+    taps: &[Tap],
+    files: &[&Path],
+) -> Result<(Precision, Option<tch::Device>), ExtractError> {
+    if options.output.exists() {
+        return Ok((options.precision.of_file(&options.output)?, None));
+    }
+    if let PrecisionChoice::Is(precision) = options.precision {
+        return Ok((precision, Some(engine::resolve(options.device, precision)?)));
+    }
+    let device = engine::resolve(options.device, Precision::F32)?;
+    let fastest = precision::fastest(device);
+    if fastest == Precision::F32 {
+        return Ok((fastest, Some(device)));
+    }
+    let judged = precision::judge(backbone, taps, files, device, fastest)?;
+    Ok(match precision::objection(fastest, &judged) {
+        None => (fastest, Some(device)),
+        Some(reason) => {
+            tracing::warn!("--dtype auto computes in f32: {reason}");
+            (Precision::F32, Some(device))
+        }
+    })
+}
+
+fn provenance(backbone: &Backbone, options: &ExtractOptions, precision: Precision, listing: &Listing) -> Provenance {
     Provenance {
         format_version: FORMAT_VERSION,
         tool_version: env!("CARGO_PKG_VERSION").into(),
@@ -318,7 +372,7 @@ fn provenance(backbone: &Backbone, options: &ExtractOptions, listing: &Listing) 
         weights: backbone.weights_id(),
         preprocessing: Some(backbone.preprocessing.clone()),
         decoder: Some(images::DECODER.into()),
-        compute_dtype: options.precision.name().into(),
+        compute_dtype: precision.name().into(),
         augmentation: options.augment.as_ref().map_or_else(Augmentation::none, AugmentOptions::describe),
         images: Some(std::path::absolute(&listing.root).unwrap_or_else(|_| listing.root.clone()).display().to_string()),
     }

@@ -6,7 +6,7 @@ mod onednn;
 
 use crate::graph::{Activation, Conv2d};
 pub use choice::{Way, choose};
-use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tch::{TchError, Tensor};
 
 /// A convolution ready to run.
@@ -15,7 +15,9 @@ pub struct Convolution {
     activation: Option<Activation>,
     weight: Tensor,
     bias: Option<Tensor>,
-    way: Cell<Way>,
+    way: Way,
+    /// Whether cuDNN has no fused kernel for this one.
+    refused: AtomicBool,
 }
 
 /// What is added to a convolution's result.
@@ -41,7 +43,7 @@ impl Convolution {
         input: [i64; 4],
     ) -> Result<Self, TchError> {
         let weight = if way == Way::OneDnn { onednn::pack(&weight, &conv, input)? } else { weight };
-        Ok(Self { conv, activation, weight, bias, way: Cell::new(way) })
+        Ok(Self { conv, activation, weight, bias, way, refused: AtomicBool::new(false) })
     }
 
     /// Applies it to `x` (N×C×H×W).
@@ -49,21 +51,23 @@ impl Convolution {
     /// # Errors
     /// When libtorch does.
     pub fn run(&self, x: &Tensor, residual: Option<Residual>) -> Result<Tensor, TchError> {
-        match self.way.get() {
+        match self.way {
             Way::OneDnn => {
                 let sum = residual.map(Residual::owned).transpose()?;
                 onednn::convolve(&self.conv, x, &self.weight, self.bias.as_ref(), sum, self.activation)
             }
-            Way::Cudnn => match self.cudnn(x, residual.as_ref().map(Residual::tensor)) {
-                Err(error) if !error.to_string().contains("out of memory") => {
-                    // It has no kernel for some shapes; asking again would cost time at every batch.
-                    tracing::debug!("cuDNN fuses no {:?}, so it is computed in steps: {error}", self.conv);
-                    self.way.set(Way::Plain);
-                    self.plain(x, residual)
+            Way::Cudnn if !self.refused.load(Ordering::Relaxed) => {
+                match self.cudnn(x, residual.as_ref().map(Residual::tensor)) {
+                    Err(error) if !error.to_string().contains("out of memory") => {
+                        // It has no kernel for some shapes; asking again would cost time at every batch.
+                        tracing::debug!("cuDNN fuses no {:?}, so it is computed in steps: {error}", self.conv);
+                        self.refused.store(true, Ordering::Relaxed);
+                        self.plain(x, residual)
+                    }
+                    outcome => outcome,
                 }
-                outcome => outcome,
-            },
-            Way::Plain => self.plain(x, residual),
+            }
+            Way::Cudnn | Way::Plain => self.plain(x, residual),
         }
     }
 
