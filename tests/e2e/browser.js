@@ -49,7 +49,7 @@ addEventListener("load", () => {
     outside,
     images: page.images.length,
     brokenImages: [...page.images].filter((image) => !image.complete || !image.naturalWidth).length,
-    plots: page.querySelectorAll("svg").length,
+    plots: page.querySelectorAll("svg[role=img]").length,
     loaded: view.performance.getEntriesByType("resource").map((entry) => entry.name).filter((name) => !name.startsWith("data:")),
     smallestLetters: Math.min(...letters),
     leastContrast: least,

@@ -77,8 +77,10 @@ fn sheets_in_a_browser() {
     dir.run("import x.npz -o x.h5");
     dir.run("neighbors x.h5 row-000003 row-000005 -k 9 --report n");
     dir.run("units x.h5 --report u");
+    dir.run("map x.h5 --report m");
     for (width, screen) in [(1280, "desktop"), (390, "phone")] {
         browser.look(&dir, "n/index.html", width, &format!("neighbors-{screen}")).is_sound(width);
+        browser.look(&dir, "m/index.html", width, &format!("map-{screen}")).is_sound(width);
         browser.look(&dir, "u/index.html", width, &format!("units-{screen}")).is_sound(width);
     }
 }

@@ -16,6 +16,7 @@ mod curve;
 mod errors;
 mod export;
 mod heads;
+mod leakage;
 mod listing;
 mod look;
 mod memory;

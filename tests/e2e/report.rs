@@ -55,6 +55,12 @@ fn the_report_holds_what_train_prints() {
     assert!(!page.contains("<img") && !page.contains("http://") && !page.contains("https://"), "a page of its own");
     assert_eq!(metrics["images"]["rows"], json!({"part": "test", "split": "test"}));
     assert_eq!(metrics["images"]["reachable"], false);
+    let points = metrics["map"]["points"].as_array().unwrap();
+    assert_eq!(
+        (points.len(), page.matches("<g><title>").count() + page.matches("<g class=\"hollow\"><title>").count()),
+        (135, 135)
+    );
+    assert_eq!(page.matches("<g class=\"hollow\">").count(), 45, "those of the test");
 
     // Without test rows a head that has no probabilities.
     let said = dir.run("train x.h5 --head svm --split train:test -o x.head --report again");
@@ -133,7 +139,7 @@ fn pictures_in_a_browser() {
         let seen = browser.look(&dir, "r/index.html", width, name);
         seen.is_sound(width);
         assert!(seen.measured["images"].as_u64().unwrap() >= 18, "{}", seen.measured);
-        assert_eq!(seen.measured["plots"], 2);
+        assert_eq!(seen.measured["plots"], 3, "C, reliability, map");
     }
 }
 
@@ -153,6 +159,6 @@ fn many_classes_in_a_browser() {
     for (width, name) in [(1280, "calibration-desktop"), (390, "calibration-phone")] {
         let seen = browser.look(&dir, "c/index.html", width, name);
         seen.is_sound(width);
-        assert_eq!(seen.measured["plots"], 4, "C, test rows, held-out rows before and after");
+        assert_eq!(seen.measured["plots"], 5, "C, test rows, held-out rows before and after, map");
     }
 }

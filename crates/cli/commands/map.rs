@@ -4,6 +4,7 @@ use headstart_cache::Cache;
 use headstart_scenarios::{
     look::map::{FeatureMap, MapMethod, MapOptions, feature_map},
     plot::draw_map,
+    report,
     train::layer,
 };
 use std::path::PathBuf;
@@ -41,6 +42,9 @@ pub struct Args {
     /// A picture (.svg or .png), or the positions as a table (.csv); may be repeated.
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
+    /// Write a page with the map into this folder: index.html, which needs no network, and metrics.json.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// Title of the picture.
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
@@ -53,8 +57,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let (tables, pictures): (Vec<PathBuf>, Vec<PathBuf>) =
         args.output.iter().cloned().partition(|path| path.extension().is_some_and(|ending| ending == "csv"));
     super::check_plots(&pictures)?;
-    if args.output.is_empty() && !args.json {
-        return Err(Usage("say where the map goes: -o map.png (or .svg, .csv), or --json".into()).into());
+    if args.output.is_empty() && args.report.is_none() && !args.json {
+        return Err(Usage("say where the map goes: -o map.png (or .svg, .csv), --report DIR, or --json".into()).into());
     }
     if !(args.perplexity.is_finite() && args.perplexity >= 1.0) {
         return Err(Usage(format!("--perplexity is {}: give a number of 1 or more", args.perplexity)).into());
@@ -67,6 +71,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         perplexity: args.perplexity,
         seed: args.seed,
     };
+    args.report.as_deref().map(report::make_folder).transpose()?;
     let map = feature_map(&cache, &layer, &options)?;
     for path in &tables {
         let file = std::fs::File::create(path).with_context(|| format!("{}: cannot be written", path.display()))?;
@@ -77,6 +82,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     for path in &pictures {
         draw_map(&map.plot(&title()), path)?;
         eprintln!("wrote {}", path.display());
+    }
+    if let Some(folder) = &args.report {
+        let page = report::write_map(&map, &cache, &std::env::args_os().collect::<Vec<_>>(), folder)?;
+        eprintln!("wrote the report {}", page.display());
     }
     if args.json {
         table::print_json(&map)?;

@@ -1,5 +1,9 @@
 //! A head from a cache: rows read, C chosen, rows that chose nothing scored, head saved, report written.
 
+use crate::look::{
+    LookError,
+    map::{FeatureMap, MapMethod, MapOptions, feature_map},
+};
 use crate::report::{self, ReportError};
 use headstart_cache::{Cache, LayerInfo};
 use headstart_trainer::{
@@ -187,6 +191,7 @@ pub fn train(
         test: test_metrics,
     };
     if let Some(folder) = &options.report {
+        let map = map(&cache, &layer)?;
         let subject = report::Subject {
             cache: &options.cache,
             provenance: cache.provenance(),
@@ -200,12 +205,29 @@ pub fn train(
             test: &test,
             test_rows: trained.test_rows,
             test_metrics: trained.test.as_ref(),
+            map: map.as_ref(),
             read_seconds,
             command: &options.command,
         };
         trained.report = Some(report::write(&subject, folder)?);
     }
     Ok(trained)
+}
+
+/// Images of the map in a report: t-SNE takes seconds for so many, and minutes for thousands.
+const MAPPED: usize = 500;
+
+/// Where the layer puts the images, unless they are too few for a map.
+fn map(cache: &Cache, layer: &LayerInfo) -> Result<Option<FeatureMap>, TrainError> {
+    let options = MapOptions { method: MapMethod::Tsne, images: MAPPED, perplexity: 30.0, seed: 0 };
+    match feature_map(cache, layer, &options) {
+        Ok(map) => Ok(Some(map)),
+        Err(LookError::Cache(error)) => Err(error.into()),
+        Err(why) => {
+            tracing::warn!("the report has no map of the images: {why}");
+            Ok(None)
+        }
+    }
 }
 
 /// Why rows of a class cannot be scored.

@@ -294,7 +294,8 @@ impl Design {
         let kept = faint::kept(&train);
         if kept.len() < rotation.ncols() {
             rotation = rotation.select(Axis(1), &kept);
-            train = train.select(Axis(1), &kept);
+            // Selected columns lie one after another; solvers want whole rows.
+            train = train.select(Axis(1), &kept).as_standard_layout().into_owned();
         }
         let test = x.sound(turn(self.centred(x, test).to_dense().view(), &rotation))?;
         self.dense = Some(Dense::new(train, test));
@@ -413,7 +414,9 @@ mod tests {
             let mut x = random(rows, 40, 5);
             x.column_mut(7).fill(0.1);
             let all: Vec<usize> = (0..rows).collect();
-            let design = Design::build(x.view().into(), &all, &[], true, Bias::Free, true, u64::MAX).unwrap();
+            let mut design = Design::build(x.view().into(), &all, &[], true, Bias::Free, true, u64::MAX).unwrap();
+            design.rotate(x.view().into(), &all, &[], u64::MAX).unwrap();
+            assert!(design.dense.as_ref().unwrap().train.is_standard_layout());
             let (raw, _) = design.to_raw(
                 x.view().into(),
                 &Array2::ones((1, design.dense.as_ref().unwrap().train.ncols())),

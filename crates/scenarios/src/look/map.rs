@@ -186,21 +186,38 @@ fn same_class(rows: ArrayView2<f64>, labels: &[Option<&str>]) -> Option<f64> {
     Some(same as f64 / labelled.len() as f64)
 }
 
+impl MapPoint {
+    /// Whether it is drawn as a ring: an image that is not trained on.
+    pub fn is_hollow(&self) -> bool {
+        matches!(self.image.split.as_str(), "test" | "val")
+    }
+
+    /// Its class, or that it has none.
+    pub fn class(&self) -> &str {
+        self.image.class.as_deref().unwrap_or("no label")
+    }
+}
+
 impl FeatureMap {
+    /// The classes there are, in the order in which they come.
+    pub fn classes(&self) -> Vec<String> {
+        let mut classes: Vec<String> = Vec::new();
+        for class in self.points.iter().map(MapPoint::class) {
+            if !classes.iter().any(|known| known == class) {
+                classes.push(class.to_string());
+            }
+        }
+        classes
+    }
+
     /// The picture: a colour and a marker for each class, test images hollow.
     pub fn plot(&self, title: &str) -> MapPlot {
-        let mut classes: Vec<String> = Vec::new();
-        let none = || "no label".to_string();
-        let mut points = Vec::new();
-        for point in &self.points {
-            let class = point.image.class.clone().unwrap_or_else(none);
-            let index = classes.iter().position(|known| *known == class).unwrap_or_else(|| {
-                classes.push(class);
-                classes.len() - 1
-            });
-            let hollow = matches!(point.image.split.as_str(), "test" | "val");
-            points.push(MapPlotPoint { x: point.x, y: point.y, class: index, hollow });
-        }
+        let classes = self.classes();
+        let index = |point: &MapPoint| classes.iter().position(|class| class == point.class()).unwrap_or_default();
+        let points = self.points.iter();
+        let points = points
+            .map(|point| MapPlotPoint { x: point.x, y: point.y, class: index(point), hollow: point.is_hollow() })
+            .collect();
         let axes = match (self.method, self.shares) {
             (MapMethod::Pca, Some([first, second])) => [
                 format!("first principal component ({:.0} % of the variance)", 100.0 * first),

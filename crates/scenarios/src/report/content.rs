@@ -1,6 +1,7 @@
 //! Everything a report says, once: the page shows it and `metrics.json` is it.
 
 use super::{Subject, calibration::Calibrated, command::quoted, judged::Judged, reliability::Reliability};
+use crate::look::map::FeatureMap;
 use headstart_cache::Provenance;
 use headstart_trainer::{Error, HeadKind, KnnMetric, Metrics, NeighborsModel, Normalize, Outcome, Tuned};
 use serde::Serialize;
@@ -48,6 +49,9 @@ pub struct Content<'a> {
     pub calibrated: Option<Calibrated>,
     /// The images worth a look.
     pub images: Judged,
+    /// Where the layer puts the images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map: Option<&'a FeatureMap>,
     pub provenance: &'a Provenance,
 }
 
@@ -77,6 +81,7 @@ impl<'a> Content<'a> {
             reliability,
             calibrated: Calibrated::new(subject),
             images,
+            map: subject.map,
             provenance: subject.provenance,
         })
     }

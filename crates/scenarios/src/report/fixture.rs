@@ -93,6 +93,7 @@ impl Fixture {
             test: &self.test,
             test_rows: self.metrics.as_ref().map(|_| "test"),
             test_metrics: self.metrics.as_ref(),
+            map: None,
             read_seconds: 0.25,
             command: &self.command,
         }

@@ -16,6 +16,7 @@ pub(crate) mod gallery;
 pub(crate) mod html;
 mod judged;
 mod learning;
+mod map;
 mod nested;
 mod page;
 mod reliability;
@@ -31,8 +32,9 @@ pub(crate) use fixture::assert_well_formed;
 
 pub use learning::write_curves;
 
+use crate::look::map::FeatureMap;
 use content::Content;
-use headstart_cache::{Provenance, Rows};
+use headstart_cache::{Cache, Provenance, Rows};
 use headstart_trainer::{Metrics, Outcome, Vectors};
 use serde::Serialize;
 use std::{
@@ -93,6 +95,8 @@ pub struct Subject<'a> {
     pub test_rows: Option<&'a str>,
     /// Scores on them.
     pub test_metrics: Option<&'a Metrics>,
+    /// The images as the layer sees them; none where there are too few for a map.
+    pub map: Option<&'a FeatureMap>,
     /// Seconds that reading the vectors took.
     pub read_seconds: f64,
     /// The command line, program included.
@@ -114,6 +118,20 @@ pub fn make_folder(path: &Path) -> Result<(), ReportError> {
 pub fn write(subject: &Subject, folder: &Path) -> Result<PathBuf, ReportError> {
     let content = Content::gather(subject)?;
     write_page(folder, &content, &page::page(&content))
+}
+
+/// Writes the map of a layer's images as a page of its own; see [`write`].
+///
+/// # Errors
+/// When the folder or a file cannot be written.
+pub fn write_map(map: &FeatureMap, cache: &Cache, command: &[OsString], folder: &Path) -> Result<PathBuf, ReportError> {
+    let backbone = &cache.provenance().backbone;
+    let lead = format!("{} · {}", html::name(backbone), html::name(&map.layer));
+    let main = document::section("Where the images lie", &map::section(map))
+        + &document::section("The command", &blocks::command(&command::quoted(command), None));
+    let title = format!("A map of {}", map.layer);
+    let page = document::Document { title: &title, about: backbone, lead: &lead, headline: "", main: &main }.html();
+    write_page(folder, map, &page)
 }
 
 /// Writes a page and what it says as JSON into a folder, which is made if need be, and gives the path of the page.

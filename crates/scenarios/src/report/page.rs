@@ -7,7 +7,7 @@ use super::{
     document::{Document, section},
     gallery,
     html::{escape, name},
-    nested, scores, training,
+    map, nested, scores, training,
 };
 
 /// The whole HTML file.
@@ -36,6 +36,9 @@ pub fn page(content: &Content) -> String {
         ("The command", training::command(content)),
     ];
     let (scores, rest) = sections.split_at(1);
+    let (images, rest) = rest.split_at(4);
+    let map: String =
+        content.map.iter().map(|map| section("The images as the layer sees them", &map::section(map))).collect();
     let nested =
         content.outcome.nested.as_ref().map(|nested| section("Nested cross-validation", &nested::section(nested)));
     let join = |part: &[(&str, String)]| part.iter().map(|(title, body)| section(title, body)).collect::<String>();
@@ -47,9 +50,10 @@ pub fn page(content: &Content) -> String {
         super::html::chosen(content.tuned).map_or_else(String::new, |chosen| format!(" · {chosen}")),
     );
     let main = format!(
-        "{}<div class=\"pair\">\n{plots}</div>\n{}{calibrated}{}",
+        "{}<div class=\"pair\">\n{plots}</div>\n{}{calibrated}{}{map}{}",
         join(scores),
         nested.unwrap_or_default(),
+        join(images),
         join(rest)
     );
     Document { title: &title, about: backbone, lead: &lead, headline: &scores::headline(content), main: &main }.html()

@@ -2,7 +2,7 @@
 
 use super::{
     axes::shares,
-    html::{escape, percent},
+    html::{escape, name, percent},
 };
 use crate::plot::ScorePlot;
 
@@ -20,17 +20,18 @@ pub const MARKERS: usize = 4;
 
 /// The picture with its legend.
 pub fn figure(plot: &ScorePlot, caption: &str) -> String {
-    format!(r#"<figure class="plot">{}{}<figcaption>{caption}</figcaption></figure>"#, legend(plot), picture(plot))
+    let names = plot.series.iter().map(|series| series.name.as_str());
+    format!(r#"<figure class="plot">{}{}<figcaption>{caption}</figcaption></figure>"#, legend(names), picture(plot))
 }
 
-fn legend(plot: &ScorePlot) -> String {
-    let entries: String = plot
-        .series
-        .iter()
+/// The marks of series with their names.
+pub fn legend<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let entries: String = names
+        .into_iter()
         .enumerate()
         .map(|(index, series)| {
             let marker = marker(index, 8.0, 8.0);
-            format!(r#"<li><svg viewBox="0 0 16 16" aria-hidden="true">{marker}</svg>{}</li>"#, escape(&series.name))
+            format!(r#"<li><svg viewBox="0 0 16 16" aria-hidden="true">{marker}</svg>{}</li>"#, name(series))
         })
         .collect();
     format!(r#"<ul class="legend">{entries}</ul>"#)

@@ -104,6 +104,11 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// A matrix in f32, its rows one after another, however it lies in memory itself.
+pub(in crate::engine) fn row_major(features: ArrayView2<f64>) -> Array2<f32> {
+    features.as_standard_layout().mapv(|value| value as f32)
+}
+
 /// Where a matrix gives its rows in blocks of one precision.
 pub(in crate::engine) trait Blocks<T>: Sync {
     /// Rows × columns.

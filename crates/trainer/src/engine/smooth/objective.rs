@@ -235,7 +235,7 @@ impl<'a, T: Scalar> Objective<'a, T> {
     /// Weights and bias in the precision of the rows.
     fn split(&self, theta: &Array2<f64>) -> (Panels<T>, Array1<T>) {
         let r = self.rows.width();
-        let theta = theta.mapv(|value| T::from(value).unwrap_or_else(T::nan));
+        let theta = theta.as_standard_layout().mapv(|value| T::from(value).unwrap_or_else(T::nan));
         let mut weights = Panels::zeros(r, self.outputs());
         for (column, values) in theta.outer_iter().take(r).enumerate() {
             weights.set(column, values.as_slice().unwrap_or_default());

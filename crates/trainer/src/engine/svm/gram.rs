@@ -5,6 +5,7 @@ use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use crate::engine::products::symmetric;
+use crate::engine::rows::row_major;
 
 /// Columns are filled up with zeros to a multiple of this, for loops over whole blocks.
 pub(super) const BLOCK: usize = 64;
@@ -22,7 +23,7 @@ pub(crate) struct Gram {
 impl Gram {
     /// The n × n inner products of the rows of `features`.
     pub(crate) fn new(features: ArrayView2<f64>) -> Self {
-        let rows = features.mapv(|value| value as f32);
+        let rows = row_major(features);
         let (n, r) = rows.dim();
         let mut gram = Self::zeros(n);
         let width = gram.stride * BLOCK;
@@ -79,6 +80,8 @@ mod tests {
         for rows in [1, 31, 300, 513] {
             let (x, _) = clusters(rows, 7, 2, 3);
             let (gram, exact) = (Gram::new(x.view()), x.dot(&x.t()));
+            let columns = x.t().as_standard_layout().into_owned();
+            assert_eq!(Gram::new(columns.t()).blocks, gram.blocks, "column-major");
             let some: Vec<usize> = (0..rows).rev().step_by(3).collect();
             let part = gram.select(&some);
             for (at, &row) in some.iter().enumerate() {

@@ -27,6 +27,7 @@ pub(crate) use self::gram::Gram;
 use self::interior_point::InteriorPoint;
 use self::polish::Polish;
 use super::products::{combinations, scores};
+use super::rows::row_major;
 use super::{Certificate, Engine, Measure, Problem, Solution};
 use crate::Error;
 use crate::objective::outputs;
@@ -281,7 +282,7 @@ impl<'a> Shared<'a> {
     /// Coordinate descent for classes together; those it does not bring to the gap `target` are left to the interior-point method.
     fn descend<'w>(&self, walkers: impl Iterator<Item = &'w mut Walker>, c: f64, target: f64) {
         let (rows, squares) = self.single.get_or_init(|| {
-            let rows = self.features.mapv(|value| value as f32);
+            let rows = row_major(self.features);
             let squares = coordinate_descent::squares(rows.view());
             (rows, squares)
         });
