@@ -44,6 +44,8 @@ mod photos;
 #[cfg(feature = "torch")]
 mod pictures;
 #[cfg(feature = "torch")]
+mod precision;
+#[cfg(feature = "torch")]
 mod predict;
 #[cfg(feature = "torch")]
 mod predict_images;
