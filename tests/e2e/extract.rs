@@ -301,7 +301,7 @@ fn the_summary_tells_the_time_of_every_stage() {
     dir.class_folders("photos", &["cat"], 3);
     let outcome = dir.headstart(&format!("extract --images photos {LENET} --layers fc1 -o x.h5")).run().exits(0);
     says(&outcome.stderr, &["3 images to do", "of activations"]);
-    says(&outcome.stdout, &["x.h5", "images/s on cpu", "reading", "decoding", "network", "writing"]);
+    says(&outcome.stdout, &["x.h5", "images/s) on cpu", "reading", "decoding", "network", "writing"]);
     let summary = dir.json(&format!("extract --images photos {LENET} --layers fc2 -o x.h5"));
     for stage in ["decode", "forward", "write", "total"] {
         assert!(summary["seconds"][stage].as_f64().unwrap() > 0.0, "{stage}");

@@ -111,9 +111,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let spinner = crate::progress::Spinner::default();
     let tell = |what: String| spinner.tell(what);
     let limit = args.limit as usize;
-    let photos = (wants("decode") || wants("extract"))
-        .then(|| args.images.as_deref().map_or_else(|| Photos::made_up(limit), |path| Photos::listed(path, limit)))
-        .transpose()?;
+    let photos = if wants("decode") || wants("extract") { Some(photos(args, limit)?) } else { None };
     let mut report = Report {
         machine,
         decode: None,
@@ -184,6 +182,13 @@ fn requests(args: &Args) -> anyhow::Result<Vec<bench::ForwardRequest>> {
         }
     }
     Ok(requests)
+}
+
+fn photos(args: &Args, limit: usize) -> anyhow::Result<Photos> {
+    Ok(match &args.images {
+        Some(path) => Photos::listed(path, limit)?,
+        None => Photos::made_up(limit)?,
+    })
 }
 
 fn threads(args: &Args, available: usize) -> Vec<usize> {

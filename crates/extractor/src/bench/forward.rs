@@ -80,7 +80,7 @@ pub fn forward(request: &ForwardRequest, effort: Effort) -> Result<ForwardRate, 
     let (side, channels) = (backbone.preprocessing.size as usize, backbone.preprocessing.channels as usize);
     let pixels: Vec<u8> = (0..batch * side * side * channels).map(|at| (at * 7919 % 251) as u8).collect();
     let lanes = lanes::Lanes::new(&engine, device);
-    let seconds = effort.seconds(|| Ok(drop(lanes.run(&pixels)?)))?;
+    let seconds = effort.seconds(|| lanes.run(&pixels).map(drop).map_err(BenchError::from))?;
     let ModelCard { size_mb, parameters, .. } = backbone.architecture.card();
     let multiply_adds =
         backbone.graph.multiply_adds_to(&taps.iter().map(|tap| tap.node).collect::<Vec<_>>(), &backbone.shapes);

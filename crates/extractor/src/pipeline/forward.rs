@@ -2,7 +2,7 @@
 
 use super::{
     ExtractError, Summary,
-    lanes::{IN_FLIGHT, Lanes, Pending},
+    lanes::{Lanes, Pending},
     run::{Computed, Known, Run, begins_image, outcomes},
 };
 use crate::{engine::Engine, images::batch::Batch};
@@ -30,6 +30,7 @@ impl Run<'_> {
     ) -> Result<(), ExtractError> {
         summary.seconds.decode_workers = rayon::current_num_threads();
         summary.seconds.forward_workers = lanes.workers();
+        let in_flight = lanes.in_flight(self.batch);
         rayon::in_place_scope(|scope| {
             let mut under_way: VecDeque<UnderWay> = VecDeque::new();
             loop {
@@ -47,7 +48,7 @@ impl Run<'_> {
                 }
                 let values = (!pixels.is_empty()).then(|| lanes.start(scope, pixels));
                 under_way.push_back(UnderWay { first_row, failures, values });
-                while under_way.len() >= if lanes.workers() > 1 { IN_FLIGHT } else { 1 } {
+                while under_way.len() >= in_flight {
                     if !self.hand_on(under_way.pop_front(), engine, &out, summary)? {
                         return Ok(());
                     }

@@ -14,12 +14,9 @@ use std::{sync::Arc, time::Instant};
 /// Images in a piece.
 const PIECE: usize = 8;
 
-/// Batches that are computed at the same time, so that cores that find no piece of one left can begin with the next.
-pub const IN_FLIGHT: usize = 2;
-
-/// Images per forward pass unless told otherwise: enough for every worker.
+/// Images per batch unless told otherwise. On the CPU it does not depend on the number of workers, so that pieces do not either.
 pub fn default_batch(device: tch::Device) -> usize {
-    if device.is_cuda() { 256 } else { (2 * PIECE * rayon::current_num_threads()).clamp(32, 512) }
+    if device.is_cuda() { 256 } else { 32 }
 }
 
 /// An engine with the workers it runs on.
@@ -54,6 +51,12 @@ impl<'a> Lanes<'a> {
     /// How many work on a forward pass.
     pub fn workers(&self) -> usize {
         if self.on_cpu { rayon::current_num_threads() } else { 1 }
+    }
+
+    /// How many batches of this size are computed at the same time: enough for every worker, and one more to begin with where no piece
+    /// of another is left.
+    pub fn in_flight(&self, batch: usize) -> usize {
+        if self.on_cpu { (PIECE * self.workers()).div_ceil(batch) + 1 } else { 1 }
     }
 
     /// How many would have something to do with this many images.

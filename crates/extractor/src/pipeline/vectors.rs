@@ -33,7 +33,8 @@ pub fn for_each_vector<'a, E: From<ExtractError>>(
     let preprocessing = &backbone.preprocessing;
     let engine = Engine::new(&backbone.graph, &taps, &backbone.weights, preprocessing, device, precision)
         .map_err(ExtractError::from)?;
-    let batch_size = lanes::default_batch(device);
+    // Enough for the workers of a large processor: the next batch is started when this one is done.
+    let batch_size = if device.is_cuda() { lanes::default_batch(device) } else { 128 };
     let lanes = Lanes::new(&engine, device);
     let run = |pixels: &[u8]| -> Result<Vec<f32>, EngineError> {
         if pixels.is_empty() { Ok(Vec::new()) } else { Ok(lanes.run(pixels)?.values.swap_remove(0)) }
