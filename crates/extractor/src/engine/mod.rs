@@ -285,33 +285,31 @@ fn lost(node: &str) -> EngineError {
 
 impl Normalisation {
     fn new(preprocessing: &Preprocessing, device: tch::Device) -> Result<Self, EngineError> {
-        let shift: Vec<f32> = preprocessing.mean.iter().zip(&preprocessing.std).map(|(m, s)| -m / s).collect();
-        let scale: Vec<f32> = preprocessing.std.iter().map(|s| 1.0 / (255.0 * s)).collect();
+        let (size, channels) = (preprocessing.size as usize, preprocessing.channels as usize);
+        let constants = preprocessing.mean.iter().zip(&preprocessing.std);
+        let (scale, shift): (Vec<f32>, Vec<f32>) = constants.map(|(m, s)| (1.0 / (255.0 * s), -m / s)).unzip();
+        // For every value of a row of pixels: libtorch is three times as fast with long vectors as with three numbers.
         let place = |values: &[f32]| {
-            Tensor::f_from_slice(values)
-                .and_then(|t| t.f_reshape([1, values.len() as i64, 1, 1]))
+            Tensor::f_from_slice(&values.repeat(size))
                 .and_then(|t| t.f_to_device(device))
                 .map_err(|e| EngineError::at("x", 0, e))
         };
-        Ok(Self {
-            scale: place(&scale)?,
-            shift: place(&shift)?,
-            channels: i64::from(preprocessing.channels),
-            size: i64::from(preprocessing.size),
-        })
+        let (scale, shift) = (place(&scale)?, place(&shift)?);
+        Ok(Self { scale, shift, channels: channels as i64, size: size as i64 })
     }
 
     /// Uploads 8-bit pixels (a quarter of the bytes of f32) and normalises them on the device. N×H×W×C seen as N×C×H×W is
     /// the channels-last layout that convolutions run fastest in.
     fn apply(&self, images: &[u8], batch: usize, device: tch::Device, kind: Kind) -> Result<Tensor, TchError> {
-        let shape = [batch as i64, self.size, self.size, self.channels];
-        Tensor::f_from_data_size(images, &shape, Kind::Uint8)?
-            .f_permute([0, 3, 1, 2])?
+        let batch = batch as i64;
+        Tensor::f_from_data_size(images, &[batch * self.size, self.size * self.channels], Kind::Uint8)?
             .f_to_device(device)?
             .f_to_kind(Kind::Float)?
             .f_mul_(&self.scale)?
             .f_add_(&self.shift)?
-            .f_to_kind(kind)
+            .f_to_kind(kind)?
+            .f_reshape([batch, self.size, self.size, self.channels])?
+            .f_permute([0, 3, 1, 2])
     }
 }
 
