@@ -34,6 +34,8 @@ mod augment;
 #[cfg(feature = "torch")]
 mod cache;
 #[cfg(feature = "torch")]
+mod cells;
+#[cfg(feature = "torch")]
 mod extract;
 #[cfg(feature = "torch")]
 mod full_disk;
@@ -41,6 +43,8 @@ mod full_disk;
 mod photos;
 #[cfg(feature = "torch")]
 mod pictures;
+#[cfg(feature = "torch")]
+mod precision;
 #[cfg(feature = "torch")]
 mod predict;
 #[cfg(feature = "torch")]

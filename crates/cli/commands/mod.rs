@@ -49,7 +49,8 @@ pub struct DeviceArgs {
     /// auto, cpu, cuda or cuda:N; cuda never falls back to the CPU.
     #[arg(long = "device", value_name = "DEVICE", default_value = "auto")]
     pub device_text: String,
-    /// Precision of the forward pass: f32, bf16, f16 or tf32 (what the device has; see `headstart doctor`).
+    /// Precision of the forward pass: f32, bf16, f16 or tf32 (what the device has; see `headstart doctor`). Where a cache is made
+    /// also auto: that of the file if it exists, else bf16 (on a GPU f16) where the device has it and the features stay those of f32.
     #[arg(long = "dtype", value_name = "DTYPE", default_value = "f32")]
     pub precision_text: String,
 }
@@ -72,6 +73,11 @@ impl DeviceArgs {
     }
 
     fn precision(&self) -> anyhow::Result<headstart_extractor::engine::Precision> {
+        parse(&self.precision_text)
+    }
+
+    /// Where there is a cache to say what `auto` means.
+    fn precision_choice(&self) -> anyhow::Result<headstart_extractor::pipeline::PrecisionChoice> {
         parse(&self.precision_text)
     }
 }

@@ -75,7 +75,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             layers: super::parse_all(&recipe.layers)?,
             output: files.cache.clone(),
             device: args.device.device()?,
-            precision: args.device.precision()?,
+            precision: args.device.precision_choice()?,
             store: None,
             batch: None,
             limit: None,

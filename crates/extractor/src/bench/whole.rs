@@ -3,7 +3,7 @@
 use super::{BenchError, Effort, ForwardRequest, Photos, Spread};
 use crate::{
     graph::LayerSpec,
-    pipeline::{self, Bottleneck, Estimate, ExtractOptions, Progress},
+    pipeline::{self, Bottleneck, Estimate, ExtractOptions, PrecisionChoice, Progress},
     zoo,
 };
 use serde::Serialize;
@@ -50,7 +50,7 @@ pub fn extract(
         layers,
         output: place.path().join("bench.h5"),
         device: request.device,
-        precision: request.precision,
+        precision: PrecisionChoice::Is(request.precision),
         store: None,
         batch: request.batch,
         limit,

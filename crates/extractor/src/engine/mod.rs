@@ -1,17 +1,21 @@
 //! A plan executed with libtorch: batches of 8-bit images in, the pooled values of the taps out.
 
+mod agreement;
+mod convolution;
 mod device;
 mod parameters;
 mod pooling;
 
+pub use agreement::{Agreement, SAME_FEATURES, agreements};
 pub use device::{DeviceChoice, DeviceError, DeviceReport, Precision, cpu_precisions, report, resolve};
 
 use crate::{
-    graph::{Activation, Graph, Kernel, NodeId, Op, Plan, Step, Tap},
+    graph::{Graph, Kernel, NodeId, Op, Pass, Plan, ShapeError, Step, Tap},
     weights::Weights,
 };
+use convolution::Residual;
 use headstart_cache::Preprocessing;
-use parameters::Parameters;
+use parameters::{Parameters, Target};
 use tch::{Kind, TchError, Tensor};
 
 /// What can go wrong while a plan is loaded or run.
@@ -23,6 +27,9 @@ pub enum EngineError {
         /// Images in the batch.
         batch: usize,
     },
+    /// The network cannot take images of this size.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
     /// Anything else libtorch reports.
     #[error("libtorch failed at {place}: {reason}")]
     Torch {
@@ -80,11 +87,31 @@ impl Engine {
         device: tch::Device,
         precision: Precision,
     ) -> Result<Self, EngineError> {
+        Self::with(graph, taps, weights, preprocessing, device, precision, &Pass::ALL)
+    }
+
+    /// [`Self::new`] with these passes over the plan only. Without any, every node is computed by itself, with libtorch's plain
+    /// operators and the weights as they are: what the fast way is compared with.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn with(
+        graph: &Graph,
+        taps: &[Tap],
+        weights: &Weights,
+        preprocessing: &Preprocessing,
+        device: tch::Device,
+        precision: Precision,
+        passes: &[Pass],
+    ) -> Result<Self, EngineError> {
         let _no_grad = tch::no_grad_guard();
         let nodes: Vec<NodeId> = taps.iter().map(|tap| tap.node).collect();
-        let plan = Plan::new(graph, &nodes);
+        let plan = Plan::with(graph, &nodes, passes);
         let kind = precision.kind();
-        let parameters = Parameters::load(graph, &plan, weights, device, kind)?;
+        let size = preprocessing.size as usize;
+        let shapes = graph.shapes([preprocessing.channels as usize, size, size])?;
+        let target = Target { device, kind, shapes: &shapes, fast: !passes.is_empty() };
+        let parameters = Parameters::load(graph, &plan, weights, target)?;
         let normalisation = Normalisation::new(preprocessing, device)?;
         Ok(Self { graph: graph.clone(), plan, taps: taps.to_vec(), parameters, normalisation, device, kind })
     }
@@ -130,7 +157,7 @@ impl Engine {
         let at = |e| EngineError::at("x", batch, e);
         let input = Tensor::f_from_slice(input)
             .and_then(|t| t.f_reshape(shape.map(|d| d as i64)))
-            .and_then(|t| parameters::channels_last(&t))
+            .and_then(|t| convolution::channels_last(&t))
             .and_then(|t| t.f_internal_to_copy((self.kind, self.device), false))
             .map_err(at)?;
         self.forward(input, |tap, value| pooling::to_host(value, batch * tap.shape.elements()))
@@ -149,7 +176,7 @@ impl Engine {
             for (tap, slot) in self.taps.iter().zip(&mut taken).filter(|(tap, _)| tap.node == node) {
                 *slot = Some(take(tap, value).map_err(|e| EngineError::at(&tap.layer, batch, e))?);
             }
-            Ok(())
+            Ok::<(), EngineError>(())
         };
         let mut values: Vec<Option<Tensor>> = (0..self.graph.nodes().len()).map(|_| None).collect();
         take_at(0, &input)?;
@@ -170,79 +197,71 @@ impl Engine {
     }
 
     fn step(&self, step: &Step, values: &mut [Option<Tensor>]) -> Result<Tensor, StepError> {
-        if step.in_place {
-            let mut first = values[step.inputs[0]].take().ok_or(StepError::Lost)?;
-            if let Some(result) = self.overwrite(step, &mut first, values)? {
-                return Ok(result);
+        // What may be written over is taken away: nothing reads it afterwards.
+        let mut given = match step.overwrites {
+            Some(side) => Some(values[step.inputs[side]].take().ok_or(StepError::Lost)?),
+            None => None,
+        };
+        let value = |side: usize| step.inputs.get(side).and_then(|&node| values[node].as_ref()).ok_or(StepError::Lost);
+        match step.kernel {
+            Kernel::Conv { conv, residual, .. } => {
+                let residual = match (residual, given) {
+                    (false, _) => None,
+                    (true, Some(given)) => Some(Residual::Given(given)),
+                    (true, None) => Some(Residual::Kept(value(1)?)),
+                };
+                Ok(self.parameters.convolution(conv).ok_or(StepError::Lost)?.run(value(0)?, residual)?)
             }
-            values[step.inputs[0]] = Some(first);
+            Kernel::Norm { norm, activation } => {
+                let Op::BatchNorm2d { eps, .. } = self.graph.node(norm).op else { return Err(StepError::Lost) };
+                let [weight, bias, mean, var] = self.parameters.norm(norm).ok_or(StepError::Lost)?;
+                let y =
+                    value(0)?.f_batch_norm(Some(weight), Some(bias), Some(mean), Some(var), false, 0.0, eps, false)?;
+                Ok(convolution::activate(y, activation)?)
+            }
+            Kernel::Node(node) => {
+                let op = self.graph.node(node).op;
+                if let Some(x) = &mut given {
+                    match op {
+                        Op::Relu => return Ok(x.f_relu_()?),
+                        Op::Relu6 => return Ok(x.f_clamp_(0.0, 6.0)?),
+                        Op::Tanh => return Ok(x.f_tanh_()?),
+                        Op::Add => return Ok(x.f_add_(value(1)?)?),
+                        _ => {}
+                    }
+                }
+                let x = given.as_ref().map_or_else(|| value(0), Ok)?;
+                let others = (1..step.inputs.len()).map(value);
+                self.node(node, &std::iter::once(Ok(x)).chain(others).collect::<Result<Vec<_>, _>>()?)
+            }
         }
-        let inputs: Vec<&Tensor> =
-            step.inputs.iter().map(|&input| values[input].as_ref().ok_or(StepError::Lost)).collect::<Result<_, _>>()?;
+    }
+
+    /// The operation of one node.
+    fn node(&self, node: NodeId, inputs: &[&Tensor]) -> Result<Tensor, StepError> {
         let x = inputs[0];
-        Ok(match step.kernel {
-            Kernel::Conv { conv, residual, activation, .. } => {
-                self.convolution(conv, x, residual.then(|| inputs[1]), activation)?
-            }
-            Kernel::Node(node) => match self.graph.node(node).op {
-                Op::Input | Op::Dropout => x.shallow_clone(),
-                Op::Conv2d(_) => self.convolution(node, x, None, None)?,
-                Op::BatchNorm2d { eps, .. } => {
-                    let [weight, bias, mean, var] = self.parameters.batch_norm(node).ok_or(StepError::Lost)?;
-                    x.f_batch_norm(Some(weight), Some(bias), Some(mean), Some(var), false, 0.0, eps, false)?
-                }
-                Op::Linear { .. } => {
-                    let (weight, bias) = self.parameters.affine(node).ok_or(StepError::Lost)?;
-                    x.f_linear(weight, bias)?
-                }
-                Op::Relu => x.f_relu()?,
-                Op::Relu6 => x.f_relu6()?,
-                Op::Tanh => x.f_tanh()?,
-                Op::MaxPool2d { kernel, stride, padding, ceil } => {
-                    let (kernel, stride, padding) = (kernel as i64, stride as i64, padding as i64);
-                    x.f_max_pool2d([kernel; 2], [stride; 2], [padding; 2], [1, 1], ceil)?
-                }
-                Op::AvgPool2d { kernel, stride } => {
-                    x.f_avg_pool2d([kernel as i64; 2], [stride as i64; 2], [0, 0], false, true, None)?
-                }
-                Op::AdaptiveAvgPool2d { side } => x.f_adaptive_avg_pool2d([side as i64; 2])?,
-                Op::Add => x.f_add(inputs[1])?,
-                Op::Concat => Tensor::f_cat(&inputs, 1)?,
-                Op::Flatten => x.f_flatten(1, -1)?,
-            },
-        })
-    }
-
-    /// The step's result written over its first input, for the operations that can.
-    fn overwrite(&self, step: &Step, x: &mut Tensor, values: &[Option<Tensor>]) -> Result<Option<Tensor>, StepError> {
-        let Kernel::Node(node) = step.kernel else { return Ok(None) };
         Ok(match self.graph.node(node).op {
-            Op::Relu => Some(x.f_relu_()?),
-            Op::Relu6 => Some(x.f_clamp_(0.0, 6.0)?),
-            Op::Tanh => Some(x.f_tanh_()?),
-            Op::Add => Some(x.f_add_(values[step.inputs[1]].as_ref().ok_or(StepError::Lost)?)?),
-            _ => None,
-        })
-    }
-
-    fn convolution(
-        &self,
-        node: NodeId,
-        x: &Tensor,
-        residual: Option<&Tensor>,
-        activation: Option<Activation>,
-    ) -> Result<Tensor, StepError> {
-        let Op::Conv2d(conv) = self.graph.node(node).op else { return Err(StepError::Lost) };
-        let (weight, bias) = self.parameters.affine(node).ok_or(StepError::Lost)?;
-        let (stride, padding) = ([conv.stride as i64; 2], [conv.padding as i64; 2]);
-        let mut y = x.f_conv2d(weight, bias, stride, padding, [1, 1], conv.groups as i64)?;
-        if let Some(residual) = residual {
-            y = y.f_add_(residual)?;
-        }
-        Ok(match activation {
-            None => y,
-            Some(Activation::Relu) => y.f_relu_()?,
-            Some(Activation::Relu6) => y.f_clamp_(0.0, 6.0)?,
+            Op::Input | Op::Dropout => x.shallow_clone(),
+            Op::Linear { .. } => {
+                let (weight, bias) = self.parameters.linear(node).ok_or(StepError::Lost)?;
+                x.f_linear(weight, bias)?
+            }
+            Op::Relu => x.f_relu()?,
+            Op::Relu6 => x.f_relu6()?,
+            Op::Tanh => x.f_tanh()?,
+            Op::MaxPool2d { kernel, stride, padding, ceil } => {
+                let (kernel, stride, padding) = (kernel as i64, stride as i64, padding as i64);
+                x.f_max_pool2d([kernel; 2], [stride; 2], [padding; 2], [1, 1], ceil)?
+            }
+            Op::AvgPool2d { kernel, stride } => {
+                x.f_avg_pool2d([kernel as i64; 2], [stride as i64; 2], [0, 0], false, true, None)?
+            }
+            Op::AdaptiveAvgPool2d { side } => x.f_adaptive_avg_pool2d([side as i64; 2])?,
+            Op::Add => x.f_add(inputs[1])?,
+            Op::Concat => Tensor::f_cat(inputs, 1)?,
+            Op::Flatten => x.f_flatten(1, -1)?,
+            // Their steps are `Kernel::Conv` and `Kernel::Norm`.
+            Op::Conv2d(_) | Op::BatchNorm2d { .. } => return Err(StepError::Lost),
         })
     }
 }
@@ -266,32 +285,33 @@ fn lost(node: &str) -> EngineError {
 
 impl Normalisation {
     fn new(preprocessing: &Preprocessing, device: tch::Device) -> Result<Self, EngineError> {
-        let shift: Vec<f32> = preprocessing.mean.iter().zip(&preprocessing.std).map(|(m, s)| -m / s).collect();
-        let scale: Vec<f32> = preprocessing.std.iter().map(|s| 1.0 / (255.0 * s)).collect();
+        let (size, channels) = (preprocessing.size as usize, preprocessing.channels as usize);
+        let constants = preprocessing.mean.iter().zip(&preprocessing.std);
+        let (scale, shift): (Vec<f32>, Vec<f32>) = constants.map(|(m, s)| (1.0 / (255.0 * s), -m / s)).unzip();
+        // For every value of a row of pixels: libtorch is three times as fast with long vectors as with three numbers.
         let place = |values: &[f32]| {
-            Tensor::f_from_slice(values)
-                .and_then(|t| t.f_reshape([1, values.len() as i64, 1, 1]))
+            Tensor::f_from_slice(&values.repeat(size))
                 .and_then(|t| t.f_to_device(device))
                 .map_err(|e| EngineError::at("x", 0, e))
         };
-        Ok(Self {
-            scale: place(&scale)?,
-            shift: place(&shift)?,
-            channels: i64::from(preprocessing.channels),
-            size: i64::from(preprocessing.size),
-        })
+        let (scale, shift) = (place(&scale)?, place(&shift)?);
+        Ok(Self { scale, shift, channels: channels as i64, size: size as i64 })
     }
 
     /// Uploads 8-bit pixels (a quarter of the bytes of f32) and normalises them on the device. N×H×W×C seen as N×C×H×W is
     /// the channels-last layout that convolutions run fastest in.
     fn apply(&self, images: &[u8], batch: usize, device: tch::Device, kind: Kind) -> Result<Tensor, TchError> {
-        let shape = [batch as i64, self.size, self.size, self.channels];
-        Tensor::f_from_data_size(images, &shape, Kind::Uint8)?
-            .f_permute([0, 3, 1, 2])?
+        let batch = batch as i64;
+        Tensor::f_from_data_size(images, &[batch * self.size, self.size * self.channels], Kind::Uint8)?
             .f_to_device(device)?
             .f_to_kind(Kind::Float)?
             .f_mul_(&self.scale)?
             .f_add_(&self.shift)?
-            .f_to_kind(kind)
+            .f_to_kind(kind)?
+            .f_reshape([batch, self.size, self.size, self.channels])?
+            .f_permute([0, 3, 1, 2])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,33 @@
 //! A plan's parameters as tensors on a device, batch normalisations folded into the convolutions before them.
 
-use super::EngineError;
+use super::{
+    EngineError,
+    convolution::{Convolution, Way, channels_last, choose},
+};
 use crate::{
-    graph::{Graph, Kernel, NodeId, Op, Plan},
+    graph::{Activation, Graph, Kernel, NodeId, Op, Plan, Shape},
     weights::Weights,
 };
 use std::collections::HashMap;
 use tch::{Kind, TchError, Tensor};
 
+/// What every parameter is prepared for.
+pub struct Target<'a> {
+    /// Where it lives.
+    pub device: tch::Device,
+    /// Its precision.
+    pub kind: Kind,
+    /// Shapes of all nodes' values, for one image.
+    pub shapes: &'a [Shape],
+    /// Whether the fastest kernels may be chosen, or only libtorch's plain ones.
+    pub fast: bool,
+}
+
 /// Tensors by the node they belong to.
 pub struct Parameters {
-    affine: HashMap<NodeId, (Tensor, Option<Tensor>)>,
-    batch_norm: HashMap<NodeId, [Tensor; 4]>,
+    convolutions: HashMap<NodeId, Convolution>,
+    linear: HashMap<NodeId, (Tensor, Option<Tensor>)>,
+    norms: HashMap<NodeId, [Tensor; 4]>,
 }
 
 // SAFETY: as for the engine's normalisation: the tensors are only read after they have been made.
@@ -22,55 +38,51 @@ impl Parameters {
     ///
     /// # Errors
     /// When a tensor does not fit on the device.
-    pub fn load(
-        graph: &Graph,
-        plan: &Plan,
-        weights: &Weights,
-        device: tch::Device,
-        kind: Kind,
-    ) -> Result<Self, EngineError> {
-        let mut loader = Loader { graph, weights, device, kind };
-        let mut all = Self { affine: HashMap::new(), batch_norm: HashMap::new() };
+    pub fn load(graph: &Graph, plan: &Plan, weights: &Weights, target: Target) -> Result<Self, EngineError> {
+        let loader = Loader { graph, weights, target };
+        let mut all = Self { convolutions: HashMap::new(), linear: HashMap::new(), norms: HashMap::new() };
         for step in &plan.steps {
             let name = &graph.node(step.output).name;
             let at = |error| EngineError::at(name, 0, error);
             match step.kernel {
-                Kernel::Conv { conv, norm: Some(norm), .. } => {
-                    all.affine.insert(conv, loader.folded(conv, norm).map_err(at)?);
+                Kernel::Conv { conv, norm, activation, .. } => {
+                    all.convolutions.insert(conv, loader.convolution(conv, norm, activation).map_err(at)?);
                 }
-                Kernel::Conv { conv: node, norm: None, .. } => {
-                    all.affine.insert(node, loader.affine(node).map_err(at)?);
+                Kernel::Norm { norm, .. } => {
+                    all.norms.insert(norm, loader.norm(norm).map_err(at)?);
                 }
-                Kernel::Node(node) => match graph.node(node).op {
-                    Op::Linear { .. } => {
-                        all.affine.insert(node, loader.affine(node).map_err(at)?);
-                    }
-                    Op::BatchNorm2d { .. } => {
-                        all.batch_norm.insert(node, loader.batch_norm(node).map_err(at)?);
-                    }
-                    _ => {}
-                },
+                Kernel::Node(node) if matches!(graph.node(node).op, Op::Linear { .. }) => {
+                    all.linear.insert(node, loader.affine(node).map_err(at)?);
+                }
+                Kernel::Node(_) => {}
             }
         }
         Ok(all)
     }
 
-    /// Weight and bias of a convolution or linear layer.
-    pub fn affine(&self, node: NodeId) -> Option<(&Tensor, Option<&Tensor>)> {
-        self.affine.get(&node).map(|(weight, bias)| (weight, bias.as_ref()))
+    /// A convolution, with what was folded into it.
+    pub fn convolution(&self, node: NodeId) -> Option<&Convolution> {
+        self.convolutions.get(&node)
+    }
+
+    /// Weight and bias of a linear layer.
+    pub fn linear(&self, node: NodeId) -> Option<(&Tensor, Option<&Tensor>)> {
+        self.linear.get(&node).map(|(weight, bias)| (weight, bias.as_ref()))
     }
 
     /// Weight, bias, running mean and running variance.
-    pub fn batch_norm(&self, node: NodeId) -> Option<&[Tensor; 4]> {
-        self.batch_norm.get(&node)
+    pub fn norm(&self, node: NodeId) -> Option<&[Tensor; 4]> {
+        self.norms.get(&node)
     }
 }
+
+/// Images that convolutions' weights are laid out for; other numbers work as well.
+const BATCH: i64 = 32;
 
 struct Loader<'a> {
     graph: &'a Graph,
     weights: &'a Weights,
-    device: tch::Device,
-    kind: Kind,
+    target: Target<'a>,
 }
 
 impl Loader<'_> {
@@ -89,16 +101,38 @@ impl Loader<'_> {
 
     fn place(&self, tensor: Tensor) -> Result<Tensor, TchError> {
         let tensor = if tensor.dim() == 4 { channels_last(&tensor)? } else { tensor };
-        tensor.f_internal_to_copy((self.kind, self.device), false)
+        tensor.f_internal_to_copy((self.target.kind, self.target.device), false)
     }
 
-    fn affine(&mut self, node: NodeId) -> Result<(Tensor, Option<Tensor>), TchError> {
+    fn convolution(
+        &self,
+        node: NodeId,
+        norm: Option<NodeId>,
+        activation: Option<Activation>,
+    ) -> Result<Convolution, TchError> {
+        let Op::Conv2d(conv) = self.graph.node(node).op else {
+            return Err(TchError::Torch(format!("{} is no convolution", self.graph.node(node).name)));
+        };
+        let (weight, bias) = match norm {
+            Some(norm) => self.folded(node, norm)?,
+            None => self.affine(node)?,
+        };
+        let target = &self.target;
+        let input = match target.shapes[self.graph.node(node).inputs[0]] {
+            Shape::Map([c, h, w]) => [BATCH, c as i64, h as i64, w as i64],
+            Shape::Vector(d) => [BATCH, d as i64, 1, 1],
+        };
+        let way = if target.fast { choose(target.device, target.kind, &conv, activation) } else { Way::Plain };
+        Convolution::new(conv, activation, weight, bias, way, input)
+    }
+
+    fn affine(&self, node: NodeId) -> Result<(Tensor, Option<Tensor>), TchError> {
         let bias = self.tensor(node, "bias")?.map(|bias| self.place(bias)).transpose()?;
         Ok((self.place(self.required(node, "weight")?)?, bias))
     }
 
     /// The convolution whose result is already batch-normalised: w·γ/√(σ²+ε) and β + (b − μ)·γ/√(σ²+ε), computed in f64.
-    fn folded(&mut self, conv: NodeId, norm: NodeId) -> Result<(Tensor, Option<Tensor>), TchError> {
+    fn folded(&self, conv: NodeId, norm: NodeId) -> Result<(Tensor, Option<Tensor>), TchError> {
         let Op::BatchNorm2d { eps, .. } = self.graph.node(norm).op else { return self.affine(conv) };
         let double = |tensor: Tensor| tensor.f_to_kind(Kind::Double);
         let gamma = double(self.required(norm, "weight")?)?;
@@ -116,13 +150,8 @@ impl Loader<'_> {
     }
 
     /// Statistics stay in f32 whatever the precision of the values, as libtorch's autocast keeps them.
-    fn batch_norm(&mut self, node: NodeId) -> Result<[Tensor; 4], TchError> {
-        let place = |suffix| self.required(node, suffix)?.f_to_device(self.device);
+    fn norm(&self, node: NodeId) -> Result<[Tensor; 4], TchError> {
+        let place = |suffix| self.required(node, suffix)?.f_to_device(self.target.device);
         Ok([place("weight")?, place("bias")?, place("running_mean")?, place("running_var")?])
     }
-}
-
-/// The same 4-dimensional values, laid out with the channels innermost.
-pub fn channels_last(tensor: &Tensor) -> Result<Tensor, TchError> {
-    tensor.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }

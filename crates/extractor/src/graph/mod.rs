@@ -8,7 +8,7 @@ mod select;
 
 pub use builder::Builder;
 pub use op::{Conv2d, Op, Shape, ShapeError};
-pub use plan::{Activation, Kernel, Plan, Step};
+pub use plan::{Activation, Kernel, Pass, Plan, Step};
 pub use select::{LayerSpec, Pool, SelectError, Tap, near_names};
 
 use std::collections::HashMap;

@@ -3,17 +3,21 @@
 
 mod ahead;
 mod bottleneck;
+mod check;
 mod complete;
 mod estimate;
 mod forward;
 pub(crate) mod lanes;
+mod precision;
 mod run;
 mod segments;
 mod vectors;
 
 pub use crate::images::batch::View;
 pub use bottleneck::{Bottleneck, Stage};
+pub use check::{CheckReport, check};
 pub use estimate::Estimate;
+pub use precision::PrecisionChoice;
 pub use vectors::for_each_vector;
 
 use crate::{
@@ -50,7 +54,7 @@ pub struct ExtractOptions {
     /// Where to compute.
     pub device: DeviceChoice,
     /// Precision of the forward pass.
-    pub precision: Precision,
+    pub precision: PrecisionChoice,
     /// Precision of the stored values; none: f32 for pooled vectors, f16 for raw maps.
     pub store: Option<Store>,
     /// Images per forward pass; none: 32 on the CPU, 256 on a GPU.
@@ -144,6 +148,12 @@ pub enum ExtractError {
         /// MB free.
         free_mb: u64,
     },
+    /// Nothing to compare a precision on.
+    #[error("{}: none of the images looked at can be decoded, so there is nothing to check", .path.display())]
+    NothingToCheck {
+        /// What was listed.
+        path: PathBuf,
+    },
     /// A part of the pipeline stopped without saying why.
     #[error("the {0} thread stopped unexpectedly")]
     Lost(&'static str),
@@ -185,6 +195,8 @@ pub struct Summary {
     pub layers: Vec<String>,
     /// Where it was computed; none when there was nothing to do.
     pub device: Option<String>,
+    /// The precision of the forward pass.
+    pub precision: &'static str,
     /// Images that could not be used, with the reason.
     pub failed: Vec<(String, String)>,
     /// Rows in the cache that are not listed any more.
@@ -201,7 +213,7 @@ pub struct Summary {
 
 impl Summary {
     /// Of a run that has not done anything (yet).
-    fn nothing_done(output: &Path, taps: &[Tap], rows: usize, images: usize) -> Self {
+    fn nothing_done(output: &Path, taps: &[Tap], precision: Precision, rows: usize, images: usize) -> Self {
         Self {
             output: output.to_path_buf(),
             rows,
@@ -209,6 +221,7 @@ impl Summary {
             computed: 0,
             layers: taps.iter().map(Tap::dataset).collect(),
             device: None,
+            precision: precision.name(),
             failed: Vec::new(),
             unlisted: 0,
             interrupted: false,
@@ -243,11 +256,14 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     }
     let mut backbone = Backbone::describe(&options.backbone, &options.weights, options.size, options.resize)?;
     let taps = backbone.select(&options.layers)?;
-    let provenance = provenance(&backbone, options, &listing);
     let cache = existing.as_ref();
-    if let Some(cache) = cache.filter(|cache| complete::is_complete(cache, &provenance, &listing, options, &taps)) {
-        let images = listing.items.len();
-        return Ok(Summary::nothing_done(&options.output, &taps, cache.rows().len(), images));
+    if let Some(cache) = cache {
+        let precision = options.precision.of_file(cache);
+        let provenance = provenance(&backbone, options, precision, &listing);
+        if complete::is_complete(cache, &provenance, &listing, options, &taps) {
+            let (rows, images) = (cache.rows().len(), listing.items.len());
+            return Ok(Summary::nothing_done(&options.output, &taps, precision, rows, images));
+        }
     }
     let wanted = wanted_rows(&listing, options.augment.as_ref());
     let (specs, files): (Vec<RowSpec>, Vec<&Path>) = wanted.into_iter().unzip();
@@ -258,8 +274,8 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         backbone.read_weights()?;
     }
     // A new file is made only when it can be filled; an existing one is opened first, because a complete one needs no device.
-    let early_device =
-        (!options.output.exists()).then(|| engine::resolve(options.device, options.precision)).transpose()?;
+    let (precision, early_device) = decide(options, &backbone, &taps, &files)?;
+    let provenance = provenance(&backbone, options, precision, &listing);
     estimate::check_space(&options.output, missing)?;
     let (mut writer, ids) = Writer::open_or_create(&options.output, &provenance, &specs, &listing.classes)?;
     let end = ids.iter().copied().max().map_or(0, |last| last + 1);
@@ -269,10 +285,20 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     let device = match early_device {
         Some(device) => Some(device),
         None if !retry && taps.iter().all(there) => None,
-        None => Some(engine::resolve(options.device, options.precision)?),
+        None => Some(engine::resolve(options.device, precision)?),
     };
-    if device.is_some() {
+    if let Some(device) = device {
         backbone.read_weights()?;
+        // What `auto` has chosen for a new file has been judged.
+        let judged = options.precision == PrecisionChoice::Auto && early_device.is_some();
+        if precision::is_reduced(precision) && !judged {
+            let judged = precision::judge(&backbone, &taps, &files, device, precision)?;
+            if let Some(reason) = precision::objection(precision, &judged) {
+                tracing::warn!(
+                    "the features are not those of f32: {reason}; --dtype f32 gives them, `extract --check` says more"
+                );
+            }
+        }
     }
 
     let planned = device.map_or_else(String::new, device_name);
@@ -287,7 +313,7 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     let names: HashSet<&str> = specs.iter().map(|spec| spec.path.as_str()).collect();
 
     let images = writer.rows().path.iter().collect::<HashSet<_>>().len();
-    let mut summary = Summary::nothing_done(&options.output, &taps, writer.rows().len(), images);
+    let mut summary = Summary::nothing_done(&options.output, &taps, precision, writer.rows().len(), images);
     summary.unlisted = writer.rows().path[..end].iter().filter(|name| !names.contains(name.as_str())).count();
     if let Some(device) = device.filter(|_| retry || !pieces.is_empty()) {
         summary.device = Some(device_name(device));
@@ -300,7 +326,7 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
             root: &listing.root,
             augmenter: options.augment.as_ref().map(|augment| &augment.augmenter),
             device,
-            precision: options.precision,
+            precision,
             batch: options.batch.unwrap_or(lanes::default_batch(device)).max(1),
             fast_decode: options.fast_decode,
             fail_on_bad_image: options.fail_on_bad_image,
@@ -314,8 +340,8 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         }
         summary.seconds.total = start.elapsed().as_secs_f64();
         summary.rate = summary.computed as f64 / summary.seconds.total.max(1e-9);
-        let faster = faster_precision(device);
-        summary.bottleneck = Some(bottleneck::judge(&summary.seconds, device.is_cuda(), options.precision, faster));
+        let faster = Some(precision::fastest(device)).filter(|&fastest| fastest != Precision::F32);
+        summary.bottleneck = Some(bottleneck::judge(&summary.seconds, device.is_cuda(), precision, faster));
     }
     let rows = writer.rows();
     let mut told = HashSet::new();
@@ -340,14 +366,6 @@ pub(crate) fn device_name(device: tch::Device) -> String {
     }
 }
 
-/// The precision that is faster on this device at no great loss, if it has one.
-fn faster_precision(device: tch::Device) -> Option<Precision> {
-    if device.is_cuda() {
-        return Some(Precision::F16);
-    }
-    engine::cpu_precisions().into_iter().find(|&precision| precision == Precision::Bf16)
-}
-
 /// Lets the allocator keep what a batch frees for the next one. By default glibc returns large blocks to the system, which
 /// then clears every page anew for the same activations of the next batch: a tenth of the time on the CPU.
 fn keep_freed_memory() {
@@ -359,7 +377,36 @@ fn keep_freed_memory() {
     }
 }
 
-fn provenance(backbone: &Backbone, options: &ExtractOptions, listing: &Listing) -> Provenance {
+/// The precision of the run, and its device where the file is new. `auto` keeps to the precision of a file that is there; for
+/// a new one it takes the fastest that gives the features of f32.
+fn decide(
+    options: &ExtractOptions,
+    backbone: &Backbone,
+    taps: &[Tap],
+    files: &[&Path],
+) -> Result<(Precision, Option<tch::Device>), ExtractError> {
+    if options.output.exists() {
+        return Ok((options.precision.of_file(&Cache::open(&options.output)?), None));
+    }
+    if let PrecisionChoice::Is(precision) = options.precision {
+        return Ok((precision, Some(engine::resolve(options.device, precision)?)));
+    }
+    let device = engine::resolve(options.device, Precision::F32)?;
+    let fastest = precision::fastest(device);
+    if fastest == Precision::F32 {
+        return Ok((fastest, Some(device)));
+    }
+    let judged = precision::judge(backbone, taps, files, device, fastest)?;
+    Ok(match precision::objection(fastest, &judged) {
+        None => (fastest, Some(device)),
+        Some(reason) => {
+            tracing::warn!("--dtype auto computes in f32: {reason}");
+            (Precision::F32, Some(device))
+        }
+    })
+}
+
+fn provenance(backbone: &Backbone, options: &ExtractOptions, precision: Precision, listing: &Listing) -> Provenance {
     Provenance {
         format_version: FORMAT_VERSION,
         tool_version: env!("CARGO_PKG_VERSION").into(),
@@ -367,7 +414,7 @@ fn provenance(backbone: &Backbone, options: &ExtractOptions, listing: &Listing) 
         weights: backbone.weights_id(),
         preprocessing: Some(backbone.preprocessing.clone()),
         decoder: Some(if options.fast_decode { images::FAST_DECODER } else { images::DECODER }.into()),
-        compute_dtype: options.precision.name().into(),
+        compute_dtype: precision.name().into(),
         augmentation: options.augment.as_ref().map_or_else(Augmentation::none, AugmentOptions::describe),
         images: Some(std::path::absolute(&listing.root).unwrap_or_else(|_| listing.root.clone()).display().to_string()),
     }

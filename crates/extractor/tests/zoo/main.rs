@@ -3,4 +3,6 @@
 #[cfg(feature = "torch")]
 mod activations;
 mod golden;
+#[cfg(feature = "torch")]
+mod passes;
 mod structure;

@@ -6,7 +6,7 @@ use headstart_extractor::{
     engine::{DeviceChoice, Precision},
     graph::{LayerSpec, Pool},
     images::Listing,
-    pipeline::{Estimate, ExtractOptions, Progress as Watch, extract},
+    pipeline::{Estimate, ExtractOptions, PrecisionChoice, Progress as Watch, extract},
 };
 use std::{
     path::Path,
@@ -41,7 +41,7 @@ pub(super) fn extract_sample(
         layers: layers(backbone),
         output: to.to_path_buf(),
         device: DeviceChoice::Auto,
-        precision: Precision::F32,
+        precision: PrecisionChoice::Is(Precision::F32),
         store: None,
         batch: None,
         limit: None,

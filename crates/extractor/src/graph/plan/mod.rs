@@ -1,8 +1,14 @@
 //! What actually runs for a set of taps: only their ancestors, with neighbouring operations fused and every value freed
-//! after its last use. A plan is made from the description alone; the engine executes it.
+//! after its last use. A plan is made from the description alone; the engine executes it. Each pass is a file, and none
+//! changes a value that somebody asked for.
 
-mod fuse;
+mod activations;
+mod identities;
+mod in_place;
 mod lifetimes;
+mod merge;
+mod norms;
+mod sums;
 
 use super::{Graph, NodeId, Op};
 
@@ -18,7 +24,7 @@ pub enum Activation {
 /// What one step computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernel {
-    /// The operation of a single node.
+    /// The operation of a single node that is neither a convolution nor a batch normalisation.
     Node(NodeId),
     /// act(bn(conv(x)) + residual), where everything but the convolution is optional. The batch normalisation is folded
     /// into the convolution's weights when they are loaded.
@@ -32,6 +38,33 @@ pub enum Kernel {
         /// What is applied last.
         activation: Option<Activation>,
     },
+    /// act(bn(x)) of a batch normalisation that follows no convolution.
+    Norm {
+        /// The batch normalisation.
+        norm: NodeId,
+        /// What is applied last.
+        activation: Option<Activation>,
+    },
+}
+
+/// A rewriting of a plan that leaves its values as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// Dropouts are left out.
+    Identities,
+    /// Batch normalisations are folded into the convolutions before them.
+    Norms,
+    /// Convolutions add the other side of a sum.
+    Sums,
+    /// Rectifiers are applied by the step before them.
+    Activations,
+    /// Steps write over an input that nothing reads afterwards.
+    InPlace,
+}
+
+impl Pass {
+    /// Every pass, in the order that lets each see what the others made for it.
+    pub const ALL: [Self; 5] = [Self::Identities, Self::Norms, Self::Sums, Self::Activations, Self::InPlace];
 }
 
 /// One step of a plan.
@@ -43,8 +76,8 @@ pub struct Step {
     pub inputs: Vec<NodeId>,
     /// The node whose value it produces (the last one of a fused chain).
     pub output: NodeId,
-    /// Whether its first input may be overwritten: nothing reads it afterwards.
-    pub in_place: bool,
+    /// Which input it may write its result over, because nothing reads that afterwards.
+    pub overwrites: Option<usize>,
     /// Values that nothing reads after this step; its own, when it is only tapped.
     pub free: Vec<NodeId>,
 }
@@ -61,22 +94,38 @@ pub struct Plan {
 impl Plan {
     /// The plan that computes the values of `taps` (which may repeat) and nothing they do not need.
     pub fn new(graph: &Graph, taps: &[NodeId]) -> Self {
+        Self::with(graph, taps, &Pass::ALL)
+    }
+
+    /// [`Self::new`] with these passes only; with none, every node is a step of its own, as it is described.
+    pub fn with(graph: &Graph, taps: &[NodeId], passes: &[Pass]) -> Self {
         let needed = graph.ancestors(taps);
-        let mut steps: Vec<Step> = graph
-            .nodes()
-            .iter()
-            .enumerate()
-            .filter(|&(id, node)| needed[id] && node.op != Op::Input)
-            .map(|(id, node)| Step {
-                kernel: Kernel::Node(id),
-                inputs: node.inputs.clone(),
-                output: id,
-                in_place: false,
-                free: Vec::new(),
-            })
-            .collect();
-        fuse::convolutions(graph, taps, &mut steps);
-        lifetimes::assign(graph, &mut steps);
+        let step = |(id, node): (NodeId, &super::Node)| Step {
+            kernel: match node.op {
+                Op::Conv2d(_) => Kernel::Conv { conv: id, norm: None, residual: false, activation: None },
+                Op::BatchNorm2d { .. } => Kernel::Norm { norm: id, activation: None },
+                _ => Kernel::Node(id),
+            },
+            inputs: node.inputs.clone(),
+            output: id,
+            overwrites: None,
+            free: Vec::new(),
+        };
+        let runs = |&(id, node): &(NodeId, &super::Node)| needed[id] && node.op != Op::Input;
+        let mut steps: Vec<Step> = graph.nodes().iter().enumerate().filter(runs).map(step).collect();
+        for pass in passes {
+            match pass {
+                Pass::Identities => identities::drop(graph, taps, &mut steps),
+                Pass::Norms => norms::fold(taps, &mut steps),
+                Pass::Sums => sums::fuse(graph, taps, &mut steps),
+                Pass::Activations => activations::fuse(graph, taps, &mut steps),
+                Pass::InPlace => {}
+            }
+        }
+        lifetimes::assign(&mut steps);
+        if passes.contains(&Pass::InPlace) {
+            in_place::assign(graph, &mut steps);
+        }
         Self { steps, taps: taps.to_vec() }
     }
 }
@@ -159,16 +208,68 @@ mod tests {
     }
 
     #[test]
+    fn the_other_side_of_a_sum_is_written_over_where_nothing_reads_it_later() {
+        let graph = block();
+        let plan = Plan::new(&graph, &[graph.find("fc").unwrap()]);
+        assert_eq!(plan.steps[2].overwrites, Some(1));
+        let (mut b, x) = Builder::new();
+        let y = b.conv("conv", x, Conv2d::new(3, 3, 1));
+        let z = b.add("add", y, x);
+        let graph = b.finish();
+        // The other side is the caller's image.
+        assert_eq!(Plan::new(&graph, &[z]).steps[0].overwrites, None);
+    }
+
+    #[test]
     fn a_value_read_later_is_not_overwritten() {
         let (mut b, x) = Builder::new();
-        let y = b.batch_norm("norm", x, 3);
+        let y = b.op("tanh", Op::Tanh, &[x]);
         let r = b.relu("relu", y);
         let s = b.relu("again", r);
         b.add("add", s, y);
         let graph = b.finish();
         let plan = Plan::new(&graph, &[graph.find("add").unwrap()]);
-        let in_place: Vec<bool> = plan.steps.iter().map(|step| step.in_place).collect();
-        // `norm` reads the caller's image, `relu` reads what `add` reads again; the other two read last.
-        assert_eq!(in_place, [false, false, true, true]);
+        let overwrites: Vec<Option<usize>> = plan.steps.iter().map(|step| step.overwrites).collect();
+        // `tanh` reads the caller's image, `relu` reads what `add` reads again; the other two read last.
+        assert_eq!(overwrites, [None, None, Some(0), Some(0)]);
+    }
+
+    #[test]
+    fn a_value_that_shares_memory_is_not_overwritten() {
+        let (mut b, x) = Builder::new();
+        let y = b.op("tanh", Op::Tanh, &[x]);
+        let same = b.op("dropout", Op::Dropout, &[y]);
+        let r = b.relu("relu", y);
+        b.add("add", r, same);
+        let graph = b.finish();
+        let taps = [graph.find("add").unwrap(), same];
+        let plan = Plan::new(&graph, &taps);
+        assert_eq!(outputs(&graph, &plan), ["tanh", "dropout", "relu", "add"]);
+        assert_eq!(plan.steps[2].overwrites, None);
+    }
+
+    #[test]
+    fn dropout_runs_only_where_it_is_tapped() {
+        let (mut b, x) = Builder::new();
+        let y = b.conv("conv", x, Conv2d::new(3, 3, 1));
+        let y = b.op("dropout", Op::Dropout, &[y]);
+        b.relu("relu", y);
+        let graph = b.finish();
+        let relu = graph.find("relu").unwrap();
+        assert_eq!(outputs(&graph, &Plan::new(&graph, &[relu])), ["relu"]);
+        assert_eq!(outputs(&graph, &Plan::new(&graph, &[relu, y])), ["conv", "dropout", "relu"]);
+    }
+
+    #[test]
+    fn a_normalisation_before_a_convolution_takes_its_rectifier_along() {
+        let (mut b, x) = Builder::new();
+        let y = b.batch_norm("norm", x, 3);
+        let y = b.relu("relu", y);
+        b.conv("conv", y, Conv2d::new(3, 4, 1));
+        let graph = b.finish();
+        let plan = Plan::new(&graph, &[graph.find("conv").unwrap()]);
+        assert_eq!(outputs(&graph, &plan), ["relu", "conv"]);
+        let norm = graph.find("norm").unwrap();
+        assert_eq!(plan.steps[0].kernel, Kernel::Norm { norm, activation: Some(Activation::Relu) });
     }
 }
