@@ -1,7 +1,7 @@
 //! The run that finds nothing to do, which is what the second run of a job is: told from the columns of the file, without the
 //! tables that matching rows of a million images takes.
 
-use super::ExtractOptions;
+use super::{ExtractOptions, stored_as};
 use crate::{graph::Tap, images::Listing};
 use headstart_cache::{Cache, Provenance, Status};
 
@@ -20,9 +20,11 @@ pub fn is_complete(
         && there.augmentation.views >= provenance.augmentation.views;
     // Layers that were not asked for may be behind: then rows can be pending, which is none of this run's business.
     let filled = |tap: &Tap| {
-        cache
-            .find_layer(&tap.dataset())
-            .is_ok_and(|layer| layer.name == tap.dataset() && layer.committed == cache.rows().len())
+        cache.find_layer(&tap.dataset()).is_ok_and(|layer| {
+            // Another precision of storage is refused by the writer, in its own words.
+            let store = stored_as(tap, options.store);
+            layer.name == tap.dataset() && layer.committed == cache.rows().len() && layer.store == store
+        })
     };
     same_origin && taps.iter().all(filled) && has_rows(cache, listing, options)
 }
