@@ -3,12 +3,10 @@
 use crate::{
     harness::{Dir, says, skip},
     hdf5_file::Contents,
+    resume::caught,
 };
 use libc::{SIGCONT, SIGSTOP};
-use std::{
-    ffi::CString, fs::File, io::Write, os::unix::ffi::OsStrExt, os::unix::process::CommandExt, thread::sleep,
-    time::Duration,
-};
+use std::{ffi::CString, fs::File, io::Write, os::unix::ffi::OsStrExt, os::unix::process::CommandExt};
 
 /// About 19 kB a picture.
 const EXTRACT: &str =
@@ -46,12 +44,8 @@ fn a_disk_that_fills_up_during_a_run_costs_nothing_committed() {
         return skip("mounting a small disk is not permitted here (not root)");
     };
     dir.run(&format!("{EXTRACT} -o whole.h5"));
-    let mut run = dir.headstart(&format!("{EXTRACT} -o disk/x.h5")).start();
+    let run = caught(&dir, EXTRACT, "disk/x.h5");
     let committed = |shown: &serde_json::Value| shown["layers"][0]["committed"].as_u64().unwrap_or(0);
-    while !(dir.exists("disk/x.h5") && committed(&dir.json("inspect disk/x.h5")) >= 4) {
-        assert!(run.is_running(), "the run ended before the disk was full: {:?}", run.wait());
-        sleep(Duration::from_millis(2));
-    }
     // Someone else takes all the room while the run stands still.
     run.signal(SIGSTOP);
     let mut ballast = File::create(dir.path("disk/ballast")).unwrap();
