@@ -1,0 +1,242 @@
+"""The text of docs/experiments.md, made from the results that scripts/experiments keeps."""
+
+import math
+
+BACKBONES = ["resnet18", "mobilenet_v2", "alexnet", "vgg16"]
+# Name: what it is called, what it holds, and how it lies to ImageNet.
+SETS = {
+    "cifar10": ("CIFAR-10", "3,900 training and 1,000 test photos of ten classes, 32×32", "similar"),
+    "fashion_mnist": ("Fashion-MNIST", "3,900 training and 1,000 test images of ten kinds of clothes, 28×28 grey", "different"),
+    "elpv": ("ELPV", "400 training and 200 test solar cells, functional or defective, electroluminescence, 300×300 grey", "different"),
+    "own-flowers5": ("flowers5 †", "500 training and 250 test photos of five flowers (of tf_flowers)", "similar"),
+    "own-veg10": ("veg10 †", "560 training and 522 test photos of ten vegetables", "similar"),
+    "own-wbc_bccd": ("wbc_bccd †", "241 training and 104 test micrographs of white blood cells, unbalanced", "different"),
+}
+# Resampled t-test of 15 differences: 97.5 % quantile of Student's t with 14 degrees of freedom.
+FOLDS, REPEATS, T = 5, 3, 2.145
+
+INTRODUCTION = """# The rules of thumb of transfer learning, measured
+
+What everybody quotes: *small data similar to ImageNet → a linear classifier on the top layer's codes; small and very different →
+an SVM on activations from earlier in the network.* This page holds them against real images, with error bars.
+
+```sh
+scripts/setup && cargo build --release
+scripts/experiments      # fetches sets and weights, measures, writes this page; hours on two cores
+```
+
+Every number here is made by that command from [experiments/results.json](experiments/results.json), which also holds each
+`headstart` command with the seconds it took. Seeds are the commands' defaults (0). Measured on two cores of an AMD EPYC
+(Zen 5) without a GPU; features in f32.
+
+Everything is chosen by cross-validation on training images (five folds, three times, C from 1e-4 to 10, features
+standardised in each fold). Test images choose nothing; their columns carry Wilson's 95 % interval. A difference between two
+rows is given with the 95 % interval of the corrected resampled t-test on the same folds (Nadeau and Bengio 2003), and
+counts as significant where that leaves out 0.
+
+Sets marked † are not in a package registry, so the command above does not measure them; they were given to it with
+`--own NAME=IMAGES`.
+"""
+
+
+class Sweep:
+    """The rows of one sweep: layers × heads of one backbone on one set."""
+
+    def __init__(self, found):
+        self.rows = found["rows"]
+        depths = sorted({row["depth"] for row in self.rows})
+        self.layers = [next(row["layer"] for row in self.rows if row["depth"] == depth) for depth in depths]
+        self.top = self.layers[-1]
+
+    def row(self, layer, head):
+        return next(row for row in self.rows if (row["layer"], row["head"]) == (layer, head))
+
+    def best(self, rows=None):
+        """By cross-validation; of equals the cheaper."""
+        return max(rows or self.rows, key=lambda row: (row["cv_mean"], -row["depth"]))
+
+    def earlier(self):
+        """The best SVM on anything before the top."""
+        return self.best([row for row in self.rows if row["head"] == "svm" and row["layer"] != self.top])
+
+
+def difference(one, other):
+    """Mean difference of the folds' scores in points, and half its 95 % interval."""
+    pairs = [100 * (a - b) for a, b in zip(one["fold_scores"], other["fold_scores"])]
+    mean = sum(pairs) / len(pairs)
+    variance = sum((pair - mean) ** 2 for pair in pairs) / (len(pairs) - 1)
+    return mean, T * math.sqrt(variance * (1 / len(pairs) + 1 / (FOLDS - 1)))
+
+
+def is_significant(mean, half):
+    return abs(mean) > half
+
+
+def signed(mean, half):
+    return f"{mean:+.1f} ± {half:.1f}"
+
+
+def percent(value):
+    return f"{100 * value:.1f}"
+
+
+def named(row):
+    return f"{row['layer']} {row['head']}"
+
+
+def table(header, rows):
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in [header, ["---"] * len(header), *rows]) + "\n"
+
+
+def verdict(kind, sweep):
+    """What the rule says of a kind of set, the difference it rests on, and whether it held."""
+    best, top, earlier = sweep.best(), sweep.row(sweep.top, "logistic"), sweep.earlier()
+    if kind == "similar":
+        mean, half = difference(best, top)
+        held = "yes" if best is top else "no" if is_significant(mean, half) else "as good as"
+        return f"{named(top)}: {percent(top['test'])}", signed(mean, half), held
+    mean, half = difference(earlier, top)
+    held = "not told apart" if not is_significant(mean, half) else "yes" if mean > 0 else "no"
+    return f"{named(earlier)}: {percent(earlier['test'])}", signed(mean, half), held
+
+
+def rules(results):
+    """One row for each set and backbone."""
+    rows = {"similar": [], "different": []}
+    for name, (title, _, kind) in SETS.items():
+        for backbone in BACKBONES:
+            if entry := results.get(f"{name} {backbone} sweep"):
+                sweep = Sweep(entry["found"])
+                best, top = sweep.best(), sweep.row(sweep.top, "logistic")
+                choice, gap, held = verdict(kind, sweep)
+                rows[kind].append([title, backbone, choice, f"{named(best)}: {percent(best['test'])}", percent(top["test"]), gap, held])
+    text = "## Did the rules hold?\n\n### Small and similar: a linear classifier on the top layer\n\n"
+    text += "Compared is the best of all layers and heads with a logistic regression on the last stage, in points of "
+    text += "cross-validated accuracy. *yes*: nothing did better; *as good as*: what did better cannot be told from it; *no*: it can.\n\n"
+    header = ["set", "backbone", "the rule's choice: test %", "best by cross-validation: test %", "top logistic, test %"]
+    drop = [row[:4] + row[5:] for row in rows["similar"]]
+    text += table(header[:4] + ["best − rule", "held"], drop)
+    text += "\n" + counted(rows["similar"])
+    text += "\n### Small and very different: an SVM on an earlier layer\n\n"
+    text += "Compared is the best SVM on any stage before the last with a logistic regression on the last. *yes*: it is better; "
+    text += "*no*: it is worse; *not told apart*: neither can be said.\n\n"
+    text += table(header + ["earlier − top", "held"], rows["different"]) + "\n" + counted(rows["different"])
+    return text
+
+
+def counted(rows):
+    outcomes = [row[-1] for row in rows]
+    return "Together: " + ", ".join(f"*{held}* {outcomes.count(held)}" for held in dict.fromkeys(outcomes)) + f", of {len(rows)}.\n"
+
+
+def depth(results):
+    """Every stage of every backbone on every set."""
+    text = "## Every stage\n\nTest accuracy in %, in bold what cross-validation on the training images chose.\n"
+    for name, (title, what, kind) in SETS.items():
+        found = {backbone: results.get(f"{name} {backbone} sweep") for backbone in BACKBONES}
+        if not any(found.values()):
+            continue
+        text += f"\n### {title}: {what} ({kind})\n"
+        for backbone, entry in found.items():
+            if not entry:
+                continue
+            sweep = Sweep(entry["found"])
+            best = sweep.best()
+            rows = []
+            for head in ("logistic", "svm"):
+                cells = [sweep.row(layer, head) for layer in sweep.layers]
+                shown = [f"**{percent(row['test'])}**" if row is best else percent(row["test"]) for row in cells]
+                rows.append([head, *shown])
+            half = 50 * (best["test_high"] - best["test_low"])
+            text += "\n" + table([f"{backbone} (± {half:.0f})", *sweep.layers], rows)
+        text += picture(name, "depth", found[BACKBONES[0]])
+    return text
+
+
+def curves(results):
+    """Learning curves: top logistic against the best earlier SVM."""
+    text = "## 300, 600, 900 and all images\n\nTest accuracy in % (training accuracy) of a logistic regression on the last stage and of the SVM "
+    text += "on that earlier stage which is best with all images. Below all images, the mean of five nested draws; test images are the same "
+    text += "throughout. *difference*: earlier − top, mean and standard deviation over the draws.\n"
+    for name, (title, _, _) in SETS.items():
+        blocks = []
+        for backbone in BACKBONES:
+            sweep, curve = results.get(f"{name} {backbone} sweep"), results.get(f"{name} {backbone} curve")
+            if not (sweep and curve):
+                continue
+            sweep, lines = Sweep(sweep["found"]), curve["found"]["lines"]
+            line = lambda layer, head: next(line for line in lines if (line["layer"], line["head"]) == (layer, head))
+            earlier = sweep.earlier()
+            top, early = line(sweep.top, "logistic"), line(earlier["layer"], "svm")
+            point = lambda point: f"{percent(point['test']['value'])} ({percent(point['train'])})"
+            rows = [[f"{backbone} {sweep.top} logistic", *map(point, top["points"])], [f"{backbone} {named(earlier)}", *map(point, early["points"])]]
+            rows.append(["difference", *(paired(a["by_draw"], b["by_draw"]) for a, b in zip(early["points"], top["points"]))])
+            blocks.append(([f"{point['images']} images" for point in top["points"]], rows))
+        if blocks:
+            text += f"\n### {title}\n\n" + table(["", *blocks[0][0]], [row for _, rows in blocks for row in rows])
+            text += picture(name, "curve", results.get(f"{name} {BACKBONES[0]} curve"))
+    return text
+
+
+def picture(name, what, entry):
+    """What a command drew, with the command; only the first backbone's are kept."""
+    return f"\n![{what}](experiments/{name}-{BACKBONES[0]}-{what}.svg)\n\n`{entry['command']}`\n" if entry else ""
+
+
+def paired(one, other):
+    """Mean and standard deviation of paired differences, in points."""
+    pairs = [100 * (a - b) for a, b in zip(one, other)]
+    mean = sum(pairs) / len(pairs)
+    if len(pairs) == 1:
+        return f"{mean:+.1f}"
+    return f"{mean:+.1f} ± {math.sqrt(sum((pair - mean) ** 2 for pair in pairs) / (len(pairs) - 1)):.1f}"
+
+
+def augmentation(results):
+    """One view against eight."""
+    text = "## Eight cached views of every training image\n\nLogistic regression, `--augment standard --views 8` against no augmentation; test accuracy in % "
+    text += "of one view → eight, and the gain in points: mean and standard deviation over ten draws of images (the same for both).\n\n"
+    rows, gains = [], []
+    for name, (title, _, _) in SETS.items():
+        for backbone in BACKBONES:
+            entry = results.get(f"{name} {backbone} augmentation")
+            if not entry:
+                continue
+            lines = entry["found"]["lines"]
+            for layer in dict.fromkeys(line["layer"] for line in lines):
+                plain, varied = sorted((line for line in lines if line["layer"] == layer), key=lambda line: line["augmentation"]["views"])
+                cells = []
+                for a, b in zip(plain["points"], varied["points"]):
+                    gain = paired(b["by_draw"], a["by_draw"])
+                    cells.append(f"{percent(a['test']['value'])} → {percent(b['test']['value'])} ({gain})")
+                    gains.append((a["asked"], b["test"]["value"] - a["test"]["value"]))
+                rows.append([title, backbone, layer, *cells])
+    if not rows:
+        return ""
+    asked = list(dict.fromkeys(size for size, _ in gains))
+    text += table(["set", "backbone", "layer", *asked], rows) + "\nTogether: "
+    said = []
+    for size in asked:
+        own = [gain for one, gain in gains if one == size]
+        said.append(f"{size}: higher in {sum(gain > 0 for gain in own)} of {len(own)}, {100 * sum(own) / len(own):+.1f} points in the mean")
+    return text + "; ".join(said) + ".\n"
+
+
+def commands(results):
+    seconds = sum(entry["seconds"] for entry in results.values())
+    extract = sum(entry["seconds"] for name, entry in results.items() if " views " in name or name.endswith(" extract"))
+    example = [entry["command"] for name, entry in sorted(results.items()) if name.startswith("cifar10 resnet18")]
+    text = f"## Commands\n\n{len(results)} commands, {seconds / 60:.0f} minutes, of which {extract / 60:.0f} for features "
+    text += "(the machine was doing other work beside it). Those of one set and backbone:\n\n```sh\n"
+    return text + "\n".join(example) + "\n```\n"
+
+
+def missing(results):
+    """What the page would show and nobody has measured yet."""
+    pairs = [f"{SETS[name][0]} with {backbone}" for name in SETS for backbone in BACKBONES if f"{name} {backbone} curve" not in results]
+    return f"Not measured yet, or not all of it: {', '.join(pairs)}.\n" if pairs else ""
+
+
+def page(results):
+    sections = [INTRODUCTION, missing(results), rules(results), depth(results), curves(results), augmentation(results), commands(results)]
+    return "\n".join(sections)
