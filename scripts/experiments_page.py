@@ -27,7 +27,7 @@ scripts/experiments      # fetches sets and weights, measures, writes this page;
 
 Every number here is made by that command from [experiments/results.json](experiments/results.json), which also holds each
 `headstart` command with the seconds it took. Seeds are the commands' defaults (0). Measured on two cores of an AMD EPYC
-(Zen 5) without a GPU; features in f32.
+(family 25, model 17) without a GPU; features in f32.
 
 Everything is chosen by cross-validation on training images (five folds, three times, C from 1e-4 to 10, features
 standardised in each fold). Test images choose nothing; their columns carry Wilson's 95 % interval. A difference between two
