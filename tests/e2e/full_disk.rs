@@ -5,7 +5,7 @@ use crate::{
     hdf5_file::Contents,
     resume::caught,
 };
-use libc::{SIGCONT, SIGSTOP};
+use libc::SIGCONT;
 use std::{ffi::CString, fs::File, io::Write, os::unix::ffi::OsStrExt, os::unix::process::CommandExt};
 
 /// About 19 kB a picture.
@@ -44,10 +44,9 @@ fn a_disk_that_fills_up_during_a_run_costs_nothing_committed() {
         return skip("mounting a small disk is not permitted here (not root)");
     };
     dir.run(&format!("{EXTRACT} -o whole.h5"));
-    let run = caught(&dir, EXTRACT, "disk/x.h5");
+    let run = caught(&dir, EXTRACT, "disk/x.h5", PICTURES as u64);
     let committed = |shown: &serde_json::Value| shown["layers"][0]["committed"].as_u64().unwrap_or(0);
     // Someone else takes all the room while the run stands still.
-    run.signal(SIGSTOP);
     let mut ballast = File::create(dir.path("disk/ballast")).unwrap();
     while ballast.write_all(&[1; 4096]).is_ok() {}
     run.signal(SIGCONT);

@@ -190,6 +190,25 @@ impl Running {
         assert!(!failed, "{}", std::io::Error::last_os_error());
     }
 
+    /// Makes it stand still, and returns when all of it does; false when it had ended. SIGCONT lets it go on.
+    pub fn stop(&mut self) -> bool {
+        self.signal(libc::SIGSTOP);
+        // SAFETY: an all-zero siginfo is a valid place for the answer, which outlives the call; the child, ended or not, stays
+        // to be waited for.
+        let state = unsafe {
+            let mut state: libc::siginfo_t = std::mem::zeroed();
+            let flags = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT;
+            assert_eq!(
+                libc::waitid(libc::P_PID, self.id(), &mut state, flags),
+                0,
+                "{}",
+                std::io::Error::last_os_error()
+            );
+            state
+        };
+        state.si_code == libc::CLD_STOPPED
+    }
+
     pub fn wait(mut self) -> Outcome {
         let child = self.child.take().unwrap();
         Outcome::new(std::mem::take(&mut self.shown), child.wait_with_output().unwrap())

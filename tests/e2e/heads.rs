@@ -1,7 +1,7 @@
-//! `import`, `train`, `evaluate` and `sweep` on vectors made elsewhere: no network runs here.
+//! `train` and `evaluate` on vectors made elsewhere: no network runs here.
 
 use crate::{
-    harness::{Dir, repository, says, skip, texts},
+    harness::{Dir, says, texts},
     npz::Npz,
 };
 use safetensors::SafeTensors;
@@ -47,42 +47,6 @@ pub fn description(dir: &Dir, head: &str) -> Value {
 #[track_caller]
 pub fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
-}
-
-#[test]
-fn imported_vectors_become_a_cache() {
-    let dir = Dir::new();
-    let vectors = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
-    let npz = Npz::new().floats("X", 2, &vectors).integers("y", &[1, 0, 1, -1]);
-    npz.strings("classes", &["no", "yes"]).strings("paths", &["a", "b", "c", "d"]).save(&dir.path("x.npz"));
-    says(&dir.run("import x.npz -o deep/er/x.h5"), &["4 rows × 2", "2 classes"]);
-    let shown = dir.json("inspect deep/er/x.h5 --verify");
-    assert_eq!(shown["rows"]["done"], 4);
-    assert_eq!(texts(&shown["classes"], "name"), ["no", "yes"]);
-    assert_eq!(shown["classes"][1]["splits"], json!({"": 2}));
-    assert_eq!(shown["unlabelled"], json!({"": 1}));
-    assert_eq!(texts(&shown["layers"], "name"), ["features:flatten"]);
-    assert_eq!((&shown["provenance"]["backbone"], &shown["complete"]), (&json!("imported"), &json!(true)));
-    let file = crate::hdf5_file::Contents::read(dir.path("deep/er/x.h5"));
-    assert_eq!(file.layer("features:flatten").values, vectors);
-    assert_eq!((&file.path[..], &file.label[..]), (&["a", "b", "c", "d"].map(String::from)[..], &[1, 0, 1, -1][..]));
-
-    says(&dir.fails("import x.npz -o deep/er/x.h5"), &["deep/er/x.h5", "exists already", "-o"]);
-}
-
-#[test]
-fn arrays_that_cannot_be_imported_are_named() {
-    let dir = Dir::new();
-    Npz::new().floats("X", 2, &[1.0; 8]).save(&dir.path("no-y.npz"));
-    says(&dir.fails("import no-y.npz -o x.h5"), &["no-y.npz", "no array y", "X"]);
-    Npz::new().floats("X", 2, &[1.0; 8]).integers("y", &[0, 1]).save(&dir.path("short.npz"));
-    says(&dir.fails("import short.npz -o x.h5"), &["short.npz", "y has shape [2]", "4 rows"]);
-    Npz::new().floats("X", 2, &[1.0, f32::NAN]).integers("y", &[0]).save(&dir.path("nan.npz"));
-    says(&dir.fails("import nan.npz -o x.h5"), &["nan.npz", "X[0, 1] is NaN"]);
-    dir.write("text.npz", "no zip");
-    says(&dir.fails("import text.npz -o x.h5"), &["text.npz", "not an .npz file", "numpy.savez"]);
-    says(&dir.fails("import absent.npz -o x.h5"), &["absent.npz", "No such file"]);
-    assert!(!dir.exists("x.h5"));
 }
 
 #[test]
@@ -344,73 +308,6 @@ fn a_single_class_and_too_few_rows_are_refused() {
 }
 
 #[test]
-fn sweep_gives_the_rows_that_scripts_rely_on() {
-    let dir = three_classes();
-    let shown = dir.json("sweep x.h5 --cv 3 --plot sweep.svg --plot sweep.png");
-    let rows = shown["rows"].as_array().unwrap();
-    assert_eq!(texts(&shown["rows"], "head"), ["logistic", "svm"]);
-    for row in rows {
-        for field in ["layer", "pool", "head", "c", "cv_mean", "cv_se", "test", "n_test"] {
-            assert!(!row[field].is_null(), "{field}: {row}");
-        }
-        assert_eq!((&row["layer"], &row["pool"], &row["n_test"]), (&json!("features"), &json!("flatten"), &json!(30)));
-        assert_eq!(row["n_train"], 60);
-        // One row of a sweep is what `train` says of the same head.
-        let head = row["head"].as_str().unwrap();
-        let trained = dir.json(&format!("train x.h5 --head {head} --cv 3 -o {head}.head"));
-        assert_eq!(row["c"], trained["c"]);
-        assert_eq!(row["cv_mean"], trained["training"]["cv_mean"]);
-        assert_eq!(row["cv_se"], trained["training"]["cv_standard_error"]);
-        assert_eq!(row["test"], trained["test"]["accuracy"]["value"]);
-    }
-    // One of them is the best, and the other is compared with it.
-    let best = shown["groups"][0]["best"].as_u64().unwrap() as usize;
-    assert!(rows[best]["against_best"].is_null());
-    for field in ["difference", "standard_error", "p", "p_holm", "test_p"] {
-        assert!(rows[1 - best]["against_best"][field].is_number(), "{field}: {}", rows[1 - best]);
-    }
-    assert!(dir.read("sweep.svg").starts_with(b"<svg"));
-    assert!(dir.read("sweep.png").starts_with(b"\x89PNG"));
-    dir.run("sweep x.h5 --cv 3 --report report");
-    assert!(String::from_utf8(dir.read("report/index.html")).unwrap().contains("features:flatten"));
-    says(&dir.misused("sweep x.h5 --join features"), &["--join features", "layer2+layer4"]);
-    says(&dir.misused("sweep x.h5 --pool mean"), &["mean", "gap"]);
-    says(&dir.fails("sweep x.h5 --pool gap"), &["x.h5", "gap", "features:flatten"]);
-    says(
-        &dir.run("sweep x.h5 --heads svm"),
-        &[
-            "features:flatten",
-            "svm",
-            "60 training images, 30 test images",
-            "best by cross-validation: features:flatten with svm\n",
-        ],
-    );
-    says(&dir.fails("sweep x.h5 --layers fetures"), &["x.h5", "fetures", "features"]);
-}
-
-#[test]
-fn sweep_refuses_what_it_cannot_do_before_it_trains_anything() {
-    let dir = Dir::new();
-    for plot in ["sweep.pdf", "sweep"] {
-        // The cache is not even looked for.
-        says(&dir.misused(&format!("sweep absent.h5 --plot {plot}")), &["--plot", plot, ".svg or .png"]);
-    }
-    says(&dir.misused("sweep absent.h5 --cv none"), &["--cv none", "number of folds"]);
-}
-
-#[test]
-fn imported_vectors_of_the_same_layer_and_width_can_be_scored() {
-    let dir = three_classes();
-    dir.run("train x.h5 -o x.head");
-    clusters(&dir, "y.npz", &["ant", "bee"], 40, 12);
-    dir.run("import y.npz -o y.h5");
-    assert_eq!(dir.json("evaluate x.head y.h5")["n"], 20);
-    clusters(&dir, "z.npz", &["ant", "bee"], 40, 11);
-    dir.run("import z.npz -o z.h5");
-    says(&dir.fails("evaluate x.head z.h5"), &["12 features", "11"]);
-}
-
-#[test]
 fn evaluate_says_which_rows_it_scored() {
     let dir = Dir::new();
     let npz = Npz::new().floats("X", 1, &[0.0, 1.0, 0.1, 0.9, 0.2, 0.8]);
@@ -448,72 +345,4 @@ fn a_class_without_training_rows_is_left_out() {
     npz.save(&dir.path("y.npz"));
     dir.run("import y.npz -o y.h5");
     says(&dir.fails("evaluate x.head y.h5"), &["y.h5", "x.head", "'never'", "no, yes"]);
-}
-
-/// The digits that scikit-learn carries, with the optimum it finds (see scripts/golden_heads.py).
-struct Digits {
-    x: Vec<f32>,
-    y: Vec<i64>,
-    test: Vec<bool>,
-    golden: Value,
-}
-
-fn digits() -> Digits {
-    let bytes = std::fs::read(repository().join("tests/golden/heads/digits.safetensors")).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-    let bytes_of = |name: &str| file.tensor(name).unwrap().data().to_vec();
-    Digits {
-        x: bytes_of("x").into_iter().map(f32::from).collect(),
-        y: bytes_of("y").into_iter().map(i64::from).collect(),
-        test: bytes_of("test").into_iter().map(|flag| flag == 1).collect(),
-        golden: serde_json::from_str(&header.metadata().as_ref().unwrap()["golden"]).unwrap(),
-    }
-}
-
-#[test]
-fn digits_reach_the_optimum_of_scikit_learn() {
-    let dir = Dir::new();
-    let Digits { x, y, test, golden } = digits();
-    let split: Vec<&str> = test.iter().map(|&test| if test { "test" } else { "train" }).collect();
-    Npz::new().floats("X", 64, &x).integers("y", &y).strings("split", &split).save(&dir.path("digits.npz"));
-    says(&dir.run("import digits.npz -o digits.h5"), &["1797 rows × 64, 10 classes"]);
-    // One C each side of the best; the tests of the trainer know more, and those that take longer.
-    for (head, cs) in [("logistic", &[1e-4, 1.0][..]), ("svm", &[1e-3]), ("ridge", &[1e-3])] {
-        for &c in cs {
-            let point =
-                golden["heads"][head].as_array().unwrap().iter().find(|point| number(&point["c"]) == c).unwrap();
-            let shown = dir.json(&format!("train digits.h5 --head {head} --c {c} --cv 2 -o {head}.head"));
-            let off = number(&shown["refit"]["objective"]) / number(&point["objective"]) - 1.0;
-            assert!(off.abs() <= 1e-3, "{head} C = {c}: objective {off:+.1e} off");
-            let accuracy = number(&shown["test"]["accuracy"]["value"]);
-            let expected = number(&point["accuracy"]);
-            assert!((accuracy - expected).abs() <= 0.005, "{head} C = {c}: {accuracy} instead of {expected}");
-        }
-    }
-}
-
-#[test]
-fn the_digits_script_makes_the_same_cache() {
-    let python = std::env::var("HEADSTART_PYTHON").unwrap_or_else(|_| "python3".into());
-    let found = std::process::Command::new(&python).args(["-c", "import sklearn, numpy"]).output();
-    if !found.is_ok_and(|output| output.status.success()) {
-        return skip(&format!(
-            "{python} has no scikit-learn (pip install scikit-learn); HEADSTART_PYTHON names another"
-        ));
-    }
-    let dir = Dir::new();
-    let made = std::process::Command::new(&python)
-        .arg(repository().join("scripts/digits.py"))
-        .arg(dir.path("digits.npz"))
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    says(&String::from_utf8_lossy(&made.stdout), &["headstart import"]);
-    dir.run("import digits.npz -o digits.h5");
-    let file = crate::hdf5_file::Contents::read(dir.path("digits.h5"));
-    let Digits { x, y, test, .. } = digits();
-    assert_eq!(file.layers[0].values, x);
-    assert!(file.label.iter().map(|&label| i64::from(label)).eq(y));
-    assert!(file.split.iter().map(|split| split == "test").eq(test));
 }

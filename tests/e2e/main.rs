@@ -14,9 +14,11 @@ mod bench;
 mod calibration;
 mod contact_sheet;
 mod curve;
+mod digits;
 mod errors;
 mod export;
 mod heads;
+mod import;
 mod leakage;
 mod listing;
 mod look;
@@ -27,6 +29,7 @@ mod no_torch;
 mod predict_cache;
 mod report;
 mod selection;
+mod sweep;
 mod weights;
 
 #[cfg(feature = "torch")]

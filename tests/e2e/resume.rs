@@ -5,7 +5,7 @@ use crate::{
     hdf5_file::Contents,
     pictures::{Noise, picture_name},
 };
-use libc::{SIGCONT, SIGINT, SIGKILL, SIGSTOP, SIGTERM};
+use libc::{SIGCONT, SIGINT, SIGKILL, SIGTERM};
 use serde_json::Value;
 use std::{fs::remove_file, thread::sleep, time::Duration};
 
@@ -35,29 +35,33 @@ fn progress(dir: &Dir, file: &str) -> Option<u64> {
     summary.layers.iter().map(|layer| layer.committed as u64).min()
 }
 
-/// Waits until `rows` rows are committed; false when the run ended before.
-fn wait_for(dir: &Dir, file: &str, rows: u64, run: &mut Running) -> bool {
-    while run.is_running() {
+/// Lets a run go on, a moment at a time, until `rows` rows are committed; false when it ended before. It stands still when it is
+/// looked at and when this returns, so that nothing depends on how soon anybody looks.
+fn advance(dir: &Dir, file: &str, rows: u64, run: &mut Running) -> bool {
+    while run.stop() {
         if progress(dir, file).is_some_and(|now| now >= rows) {
-            return run.is_running();
+            return true;
         }
+        run.signal(SIGCONT);
         sleep(Duration::from_millis(1));
     }
     false
 }
 
-/// A run that makes `file` anew, caught when it has committed some rows and has more to do. One that was done before anybody
-/// looked is started again.
-pub fn caught(dir: &Dir, extract: &str, file: &str) -> Running {
-    for _ in 0..20 {
+/// A run that makes `file` anew, standing still when it has committed four rows and has more than half of its `rows` to do. One
+/// that got further between two looks is started again.
+pub fn caught(dir: &Dir, extract: &str, file: &str, rows: u64) -> Running {
+    for _ in 0..50 {
         let mut run = dir.headstart(&format!("{extract} -o {file}")).start();
-        if wait_for(dir, file, 4, &mut run) {
+        let standing = advance(dir, file, 4, &mut run);
+        if standing && progress(dir, file).is_some_and(|now| now < rows / 2) {
             return run;
         }
+        run.signal(SIGCONT);
         run.wait().exits(0);
         remove_file(dir.path(file)).unwrap();
     }
-    panic!("twenty runs ended before they had been seen to begin");
+    panic!("fifty runs had done half of their work before they were seen to begin");
 }
 
 #[test]
@@ -78,7 +82,9 @@ fn twenty_kills_leave_the_same_file_as_none() {
             sleep(Duration::from_millis(noise.below(400).into()));
         } else {
             let more = u64::from(noise.below(ROWS as u32 / KILLS));
-            wait_for(&dir, "killed.h5", (before + more).min(ROWS - 1), &mut run);
+            if advance(&dir, "killed.h5", (before + more).min(ROWS - 1), &mut run) {
+                run.signal(SIGCONT);
+            }
             sleep(Duration::from_micros(noise.below(10_000).into()));
         }
         attempts += 1;
@@ -143,8 +149,9 @@ fn polite_signals_end_a_run_resumably() {
     dir.run(&format!("{EXTRACT} -o whole.h5"));
     for signal in [SIGINT, SIGTERM] {
         let file = format!("x{signal}.h5");
-        let run = caught(&dir, EXTRACT, &file);
+        let run = caught(&dir, EXTRACT, &file, 800);
         run.signal(signal);
+        run.signal(SIGCONT);
         let outcome = run.wait().exits(4);
         says(&outcome.stdout, &["interrupted", &file, "same command continues"]);
         let shown = dir.json(&format!("inspect {file}"));
@@ -161,7 +168,7 @@ fn polite_signals_end_a_run_resumably() {
 #[test]
 fn an_incomplete_layer_is_not_trained_on() {
     let dir = photos(400);
-    let run = caught(&dir, EXTRACT, "x.h5");
+    let run = caught(&dir, EXTRACT, "x.h5", 800);
     run.signal(SIGKILL);
     run.wait();
     let error = dir.fails("train x.h5 --layer fc1 -o x.head");
@@ -171,9 +178,7 @@ fn an_incomplete_layer_is_not_trained_on() {
 #[test]
 fn a_second_writer_is_refused_and_inspect_says_how_far_the_first_is() {
     let dir = photos(400);
-    let first = caught(&dir, EXTRACT, "x.h5");
-    // Frozen, it cannot end while it is looked at.
-    first.signal(SIGSTOP);
+    let first = caught(&dir, EXTRACT, "x.h5", 800);
     let process = format!("process {}", first.id());
     let error = dir.fails(&format!("{EXTRACT} -o x.h5"));
     says(&error, &["x.h5", "being written by", &process, "-o"]);

@@ -6,8 +6,9 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
+use crate::centring::Centring;
 use crate::features::Features;
-use crate::reduction::{Centring, ROW_BLOCK};
+use crate::reduction::ROW_BLOCK;
 
 /// Columns handled at once; a constant like [`ROW_BLOCK`].
 const COLUMN_BLOCK: usize = 512;

@@ -9,6 +9,7 @@
 //! Nothing here knows images or libtorch, and the same arguments give the same bits on any number of threads.
 
 mod calibration;
+mod centring;
 mod classifier;
 mod criterion;
 mod eigen;
@@ -40,6 +41,7 @@ mod params;
 mod part_file;
 mod prepared;
 mod principal;
+mod progress;
 mod random;
 mod reduction;
 mod roc;
