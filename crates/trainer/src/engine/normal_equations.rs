@@ -3,16 +3,14 @@
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{LltRegularization, cholesky_in_place, cholesky_in_place_scratch};
 use faer::linalg::cholesky::llt::solve::solve_in_place;
-use faer::{Mat, Par};
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
-use rayon::prelude::*;
+use faer::{Mat, MatRef, Par};
+use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 
+use super::products::{add_symmetric, lower, tiles};
 use crate::params::Bias;
 
-/// Rows and columns handled at once; constants, so that sums are taken in the same order on every number of threads.
-const ROWS: usize = 256;
-const COLUMNS: usize = 256;
+/// Rows handled at once; a constant, so that sums are taken in the same order on every number of threads.
+const ROWS: usize = 512;
 
 /// The rows of a problem with a column of ones for the bias, X̃ = (Z, 1); of zeros if it is not free, which leaves it 0.
 pub(super) struct NormalEquations {
@@ -23,7 +21,8 @@ pub(super) struct NormalEquations {
 impl NormalEquations {
     pub(super) fn new(features: ArrayView2<f64>, bias: Bias) -> Self {
         let last = Array2::from_elem((features.nrows(), 1), if bias == Bias::Free { 1.0 } else { 0.0 });
-        Self { rows: concatenate![Axis(1), features, last], bias }
+        let rows = concatenate![Axis(1), features, last].as_standard_layout().into_owned();
+        Self { rows, bias }
     }
 
     /// Columns of Z.
@@ -45,35 +44,21 @@ impl NormalEquations {
         sum
     }
 
-    /// Cholesky factor of diag(1, …, 1, 0) + X̃ᵀ diag(weight) X̃, with a 1 for a bias that is not free; `None` if that is not finite.
+    /// Cholesky factor of diag(1, …, 1, 0) + X̃ᵀ diag(weight) X̃ for weights ≥ 0, with a 1 for a bias that is not free; `None` if that is
+    /// not finite.
     pub(super) fn factor(&self, weight: &Array1<f64>) -> Option<Factor> {
         let size = self.rows.ncols();
-        let blocks: Vec<std::ops::Range<usize>> =
-            (0..size).step_by(COLUMNS).map(|start| start..size.min(start + COLUMNS)).collect();
-        let tiles: Vec<(usize, usize)> = (0..blocks.len()).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
-        let products: Vec<Array2<f64>> = tiles
-            .par_iter()
-            .map(|&(i, j)| {
-                let mut sum = Array2::zeros((blocks[i].len(), blocks[j].len()));
-                let mut scaled = Array2::zeros((ROWS, blocks[i].len()));
-                for (rows, weight) in
-                    self.rows.axis_chunks_iter(Axis(0), ROWS).zip(weight.axis_chunks_iter(Axis(0), ROWS))
-                {
-                    let mut scaled = scaled.slice_mut(s![..rows.nrows(), ..]);
-                    for ((mut out, row), weight) in scaled.outer_iter_mut().zip(rows.outer_iter()).zip(weight) {
-                        out.zip_mut_with(&row.slice(s![blocks[i].clone()]), |out, &value| *out = value * weight);
-                    }
-                    general_mat_mul(1.0, &scaled.t(), &rows.slice(s![.., blocks[j].clone()]), 1.0, &mut sum);
-                }
-                sum
-            })
-            .collect();
-        let mut lower = Mat::zeros(size, size);
-        for (&(i, j), product) in tiles.iter().zip(&products) {
-            for ((row, column), &value) in product.indexed_iter() {
-                lower[(blocks[i].start + row, blocks[j].start + column)] = value;
+        let mut sums = tiles(size);
+        let mut scaled = vec![0.0; ROWS.min(self.rows.nrows()) * size];
+        for (rows, weight) in self.rows.axis_chunks_iter(Axis(0), ROWS).zip(weight.axis_chunks_iter(Axis(0), ROWS)) {
+            let scaled = &mut scaled[..rows.len()];
+            for ((out, row), weight) in scaled.chunks_exact_mut(size).zip(rows.outer_iter()).zip(weight) {
+                let root = weight.sqrt();
+                out.iter_mut().zip(row).for_each(|(out, value)| *out = root * value);
             }
+            add_symmetric(&mut sums, MatRef::from_row_major_slice(scaled, rows.nrows(), size).transpose(), 1.0);
         }
+        let mut lower = lower(size, &sums);
         let mut largest = 0f64;
         for index in 0..size {
             if index + 1 < size || self.bias == Bias::Regularized {

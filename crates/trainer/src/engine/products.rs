@@ -1,6 +1,7 @@
 //! Products of all rows with a few columns, threads sharing the rows.
 
 use faer::linalg::matmul::matmul;
+use faer::traits::ComplexField;
 use faer::{Accum, Mat, MatRef, Par};
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -67,17 +68,17 @@ pub(super) fn combinations<T: Scalar>(rows: &impl Blocks<T>, multipliers: ArrayV
 }
 
 /// `scale` · A Aᵀ in tiles on and below the diagonal, each with its first row and column. The same on every number of threads.
-pub(super) fn symmetric(a: MatRef<f32>, scale: f32) -> Vec<Tile> {
+pub(super) fn symmetric(a: MatRef<f32>, scale: f32) -> Vec<Tile<f32>> {
     let mut tiles = tiles(a.nrows());
     add_symmetric(&mut tiles, a, scale);
     tiles
 }
 
 /// First row, first column and values of a part of a matrix.
-pub(super) type Tile = (usize, usize, Mat<f32>);
+pub(super) type Tile<T> = (usize, usize, Mat<T>);
 
 /// Tiles of a symmetric matrix on and below the diagonal, all 0.
-pub(super) fn tiles(n: usize) -> Vec<Tile> {
+pub(super) fn tiles<T: ComplexField>(n: usize) -> Vec<Tile<T>> {
     let starts = || (0..n).step_by(TILE);
     let len = |start: usize| TILE.min(n - start);
     starts()
@@ -85,11 +86,20 @@ pub(super) fn tiles(n: usize) -> Vec<Tile> {
         .collect()
 }
 
+/// The tiles as the lower triangle of one matrix.
+pub(super) fn lower<T: ComplexField>(n: usize, tiles: &[Tile<T>]) -> Mat<T> {
+    let mut out = Mat::zeros(n, n);
+    for (row, column, product) in tiles {
+        out.submatrix_mut(*row, *column, product.nrows(), product.ncols()).copy_from(product);
+    }
+    out
+}
+
 /// Adds `scale` · A Aᵀ.
-pub(super) fn add_symmetric(tiles: &mut [Tile], a: MatRef<f32>, scale: f32) {
+pub(super) fn add_symmetric<T: ComplexField>(tiles: &mut [Tile<T>], a: MatRef<T>, scale: T) {
     tiles.par_iter_mut().for_each(|(i, j, sum)| {
         let (left, right) = (a.subrows(*i, sum.nrows()), a.subrows(*j, sum.ncols()));
-        matmul(sum.as_mut(), Accum::Add, left, right.transpose(), scale, Par::Seq);
+        matmul(sum.as_mut(), Accum::Add, left, right.transpose(), scale.clone(), Par::Seq);
     });
 }
 

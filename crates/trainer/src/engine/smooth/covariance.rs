@@ -8,7 +8,7 @@ use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;
 
 use crate::engine::Rows;
-use crate::engine::products::{add_symmetric, tiles};
+use crate::engine::products::{add_symmetric, lower, tiles};
 use crate::engine::rows::Precision;
 use crate::features::BLOCK;
 
@@ -37,11 +37,7 @@ impl Covariance {
             });
             add_symmetric(&mut sums, MatRef::from_row_major_slice(values, len, width).transpose(), 1.0 / n as f32);
         }
-        let mut out = Mat::zeros(width, width);
-        for (row, column, product) in &sums {
-            out.submatrix_mut(*row, *column, product.nrows(), product.ncols()).copy_from(product);
-        }
-        Self(out)
+        Self(lower(width, &sums))
     }
 
     /// The mean square of each column.

@@ -33,8 +33,10 @@ use crate::Error;
 use crate::objective::outputs;
 use crate::params::Bias;
 
-/// What the methods aim at, as a share of the tolerance: weights are as far off as the square root of the gap.
+/// What the methods aim at, as a share of the tolerance: in a single fit, whose weights are as far off as the square root of the gap,
+/// and on a grid, where it is the scores that count.
 const AIM: f64 = 0.1;
+const GRID_AIM: f64 = 0.5;
 /// Multiply-adds that the last digits of a single fit's weights may take, all classes together: half a second or so.
 const POLISH: f64 = 5e9;
 /// Steps that this must be enough for; else they are not begun.
@@ -100,6 +102,8 @@ struct Shared<'a> {
     steps: usize,
     /// Relative duality gap that counts as converged.
     tolerance: f64,
+    /// The gap that the methods aim at.
+    aim: f64,
 }
 
 impl Engine for HingeSvm {
@@ -109,7 +113,7 @@ impl Engine for HingeSvm {
 
     fn fit(&self, problem: &Problem, c: f64) -> Result<Solution, Error> {
         let features = self.features(problem)?;
-        let shared = Shared::new(problem, features.view());
+        let shared = Shared::new(problem, features.view(), AIM);
         let mut walkers = Walker::all(problem);
         shared
             .solve(&mut walkers, c)
@@ -119,7 +123,7 @@ impl Engine for HingeSvm {
 
     fn fit_path(&self, problem: &Problem, cs: &[f64], done: &(dyn Fn() + Sync)) -> Result<Vec<Solution>, Error> {
         let features = self.features(problem)?;
-        let shared = Shared::new(problem, features.view());
+        let shared = Shared::new(problem, features.view(), GRID_AIM);
         let mut walkers = Walker::all(problem);
         let mut order: Vec<usize> = (0..cs.len()).collect();
         order.sort_by(|&a, &b| cs[a].total_cmp(&cs[b]));
@@ -176,8 +180,8 @@ impl Walker {
 }
 
 impl<'a> Shared<'a> {
-    /// `features`: those of the problem, all in memory.
-    fn new<'p: 'a>(problem: &Problem<'p>, features: ArrayView2<'a, f64>) -> Self {
+    /// `features`: those of the problem, all in memory; `aim`: share of the tolerance that the methods aim at.
+    fn new<'p: 'a>(problem: &Problem<'p>, features: ArrayView2<'a, f64>, aim: f64) -> Self {
         let (bias, inner) = (problem.head.bias, problem.inner);
         let tolerance = problem.head.tolerance;
         let (n, r) = features.dim();
@@ -188,7 +192,8 @@ impl<'a> Shared<'a> {
         let equations = (n * (r + 1) * size_of::<f64>()) as u64;
         let needed = problem.features.dense_bytes() + copies(bias, n, r) + equations;
         let may_be_interior = needed <= problem.memory;
-        Self { features, bias, inner, gram, single, interior, may_be_interior, steps, tolerance }
+        let aim = aim * tolerance;
+        Self { features, bias, inner, gram, single, interior, may_be_interior, steps, tolerance, aim }
     }
 
     fn descends(&self) -> bool {
@@ -212,7 +217,7 @@ impl<'a> Shared<'a> {
             if open.is_empty() {
                 break;
             }
-            let target = AIM * self.tolerance * 0.1f64.powi(round as i32);
+            let target = self.aim * 0.1f64.powi(round as i32);
             open.iter_mut().for_each(|(_, walker)| walker.interior |= round + 1 == ROUNDS);
             if self.descends() {
                 self.descend(

@@ -48,7 +48,7 @@ fn certified_over_twelve_orders_of_c() {
 fn optimality_conditions() {
     let (x, labels) = inseparable(150, 2);
     let problem = problem(&x, &labels, ClassWeight::Balanced);
-    let shared = Shared::new(&problem, x.view());
+    let shared = Shared::new(&problem, x.view(), AIM);
     for interior in [false, true] {
         for c in [0.01, 1.0, 100.0, 1e5] {
             let mut walkers = [Walker::new(OneAgainstRest::new(&problem, 0))];
@@ -80,7 +80,7 @@ fn the_weights_of_a_single_fit_are_right() {
         let problem = problem(&x, &labels, ClassWeight::Balanced);
         for exponent in -6..4 {
             let c = 10f64.powi(exponent);
-            let shared = Shared::new(&problem, x.view());
+            let shared = Shared::new(&problem, x.view(), AIM);
             let mut walkers = Walker::all(&problem);
             let rough = shared.solve(&mut walkers, c).unwrap();
             shared.polish(&mut walkers, c, rough).unwrap();
@@ -94,7 +94,7 @@ fn the_weights_of_a_single_fit_are_right() {
 fn both_methods_find_the_same() {
     let (x, labels) = inseparable(150, 2);
     let problem = problem(&x, &labels, ClassWeight::None);
-    let shared = Shared::new(&problem, x.view());
+    let shared = Shared::new(&problem, x.view(), AIM);
     for c in [1e-3, 0.1, 10.0] {
         let solve = |interior| {
             let mut walkers = [Walker::new(OneAgainstRest::new(&problem, 0))];
@@ -195,7 +195,7 @@ fn the_number_of_threads_changes_no_bit() {
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let shared = Shared::new(&problem, x.view());
+            let shared = Shared::new(&problem, x.view(), AIM);
             let mut walkers: Vec<Walker> =
                 (0..3).map(|output| Walker::new(OneAgainstRest::new(&problem, output))).collect();
             let solutions: Vec<Array2<f64>> =
