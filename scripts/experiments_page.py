@@ -30,7 +30,7 @@ Every number here is made by that command from [experiments/results.json](experi
 (family 25, model 17) without a GPU; features in f32.
 
 Everything is chosen by cross-validation on training images (five folds, three times, C from 1e-4 to 10, features
-standardised in each fold). Test images choose nothing; their columns carry Wilson's 95 % interval. A difference between two
+standardised in each fold, every fit within 1e-3 of its optimum). Test images choose nothing; their columns carry Wilson's 95 % interval. A difference between two
 rows is given with the 95 % interval of the corrected resampled t-test on the same folds (Nadeau and Bengio 2003), and
 counts as significant where that leaves out 0.
 

@@ -69,10 +69,12 @@ mod extraction {
             let time =
                 plan.seconds.map_or_else(String::new, |s| format!(", about {}", table::short_seconds(s.max(0.1))));
             let already = if plan.already == 0 { String::new() } else { format!(" ({} are done)", plan.already) };
-            eprintln!("{} images to do{already}: {} of activations{time}", plan.rows, table::short_bytes(plan.bytes));
+            let what = if plan.views { "views" } else { "images" };
+            eprintln!("{} {what} to do{already}: {} of activations{time}", plan.rows, table::short_bytes(plan.bytes));
             let bar = ProgressBar::with_draw_target(Some(plan.rows as u64), ProgressDrawTarget::stderr());
-            let style =
-                ProgressStyle::with_template("{bar:32} {pos}/{len} images  {per_sec}  {elapsed} elapsed  {eta} left");
+            let style = ProgressStyle::with_template(&format!(
+                "{{bar:32}} {{pos}}/{{len}} {what}  {{per_sec}}  {{elapsed}} elapsed  {{eta}} left"
+            ));
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             let _ = self.bar.set(bar);
         }

@@ -24,6 +24,8 @@ const SHORT_PASS: f64 = 0.2;
 pub struct Estimate {
     /// Rows to compute.
     pub rows: usize,
+    /// Whether several of them may be views of one image.
+    pub views: bool,
     /// Rows of the file that need nothing.
     pub already: usize,
     /// Bytes the new values take on disk.
@@ -40,7 +42,8 @@ pub fn measure(run: &Run, pieces: &[Segment], engine: &Engine, sources: &[Source
         .map(|piece| piece.rows.len() as u64 * piece.layers.iter().map(|&layer| run.row_bytes[layer]).sum::<u64>())
         .sum();
     let seconds = seconds_per_row(run, engine, sources)?.map(|seconds| seconds * rows as f64);
-    Ok(Estimate { rows, already: run.listed.len().saturating_sub(rows), bytes, seconds })
+    let views = sources.iter().any(|source| source.view > 0);
+    Ok(Estimate { rows, views, already: run.listed.len().saturating_sub(rows), bytes, seconds })
 }
 
 /// How many bytes of activations the file lacks; none for one that has every row of every tap.
