@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use hdf5::types::VarLenUnicode;
-use hdf5::{Dataset, File};
+use hdf5::{Dataset, File, H5Type};
 
 use crate::error::{At, Error, Result};
 use crate::provenance::{FORMAT_VERSION, Provenance};
 use crate::schema::{
-    CLASSES, COMMITTED, LAYERS, LayerInfo, PROVENANCE, ROWS, Reason, Status, Store, VERSION, from_hdf5,
+    CLASSES, COMMITTED, LAYERS, LayerInfo, PROVENANCE, ROW_DIGEST, ROWS, Reason, Status, Store, VERSION, from_hdf5,
     read_string_attr,
 };
 
@@ -62,6 +62,8 @@ pub(crate) struct Contents {
     pub(crate) provenance: Provenance,
     pub(crate) classes: Vec<String>,
     pub(crate) rows: Rows,
+    /// What [`crate::RowDigest`] said of the rows when they were written.
+    pub(crate) row_digest: Option<String>,
     /// In the order in which the layers were added.
     pub(crate) layers: Vec<(LayerInfo, Dataset)>,
     /// What contradicts something else; an undamaged file has none.
@@ -74,7 +76,8 @@ impl Contents {
         let mut problems = Vec::new();
         // The marks before the statuses: during a run statuses are written first, so that what a mark covers is final.
         let layers = read_layers(file, path, &mut problems)?;
-        let classes = read_strings(file, CLASSES).at(path, "cannot read /classes")?;
+        let classes =
+            file.dataset(CLASSES).and_then(|column| read_strings(&column)).at(path, "cannot read /classes")?;
         let rows = read_rows(file, path, &mut problems)?;
         for (layer, dataset) in &layers {
             let length = dataset.shape().first().copied().unwrap_or(0);
@@ -85,7 +88,9 @@ impl Contents {
                 problems.push(format!("layer {} has {length} rows and {} committed", layer.name, layer.committed));
             }
         }
-        Ok(Self { provenance, classes, rows, layers, problems })
+        let group = file.group(ROWS).at(path, "cannot open /rows")?;
+        let row_digest = read_string_attr(&group, ROW_DIGEST).ok();
+        Ok(Self { provenance, classes, rows, row_digest, layers, problems })
     }
 
     /// Rows that at least one layer has.
@@ -101,7 +106,7 @@ impl Contents {
     }
 }
 
-fn read_provenance(file: &File, path: &Path) -> Result<Provenance> {
+pub(crate) fn read_provenance(file: &File, path: &Path) -> Result<Provenance> {
     let foreign = |detail: &str| Error::NotACache { path: path.to_owned(), detail: detail.into() };
     let version: u32 = match file.attr(VERSION) {
         Ok(attribute) => attribute.read_scalar().at(path, "cannot read the attribute format_version")?,
@@ -126,37 +131,37 @@ fn read_provenance(file: &File, path: &Path) -> Result<Provenance> {
 fn read_rows(file: &File, path: &Path, problems: &mut Vec<String>) -> Result<Rows> {
     let group = file.group(ROWS).at(path, "cannot open /rows")?;
     let doing = |column: &str| format!("cannot read /rows/{column}");
-    let mut rows = Rows {
-        path: read_strings(&group, "path").at(path, doing("path"))?,
-        label: group.dataset("label").and_then(|d| d.read_raw()).at(path, doing("label"))?,
-        split: read_strings(&group, "split").at(path, doing("split"))?,
-        view: group.dataset("view").and_then(|d| d.read_raw()).at(path, doing("view"))?,
-        ..Rows::default()
-    };
-    let codes: Vec<u8> = group.dataset("status").and_then(|d| d.read_raw()).at(path, doing("status"))?;
-    let error = group.dataset("error").at(path, doing("error"))?;
-    let (codes_len, error_len) = (codes.len(), error.size());
-
+    let column = |name: &str| group.dataset(name).at(path, doing(name));
+    let (paths, label, split, view, status, error) =
+        (column("path")?, column("label")?, column("split")?, column("view")?, column("status")?, column("error")?);
+    let mut rows = Rows { path: read_strings(&paths).at(path, doing("path"))?, ..Rows::default() };
     let len = rows.path.len();
-    let lengths = [
-        ("label", rows.label.len()),
-        ("split", rows.split.len()),
-        ("view", rows.view.len()),
-        ("status", codes_len),
-        ("error", error_len),
-    ];
-    for (column, length) in lengths {
+    // A damaged length may be any number: what is not as long as the others is not read.
+    let mut fits = |name: &str, column: &Dataset| {
+        let length = column.size();
         if length != len {
-            problems.push(format!("/rows/{column} has {length} rows, /rows/path has {len}"));
+            problems.push(format!("/rows/{name} has {length} rows, /rows/path has {len}"));
         }
+        length == len
+    };
+    if fits("label", &label) {
+        rows.label = label.read_raw().at(path, doing("label"))?;
     }
+    if fits("split", &split) {
+        rows.split = read_strings(&split).at(path, doing("split"))?;
+    }
+    if fits("view", &view) {
+        rows.view = view.read_raw().at(path, doing("view"))?;
+    }
+    let codes = if fits("status", &status) { read_column(&status).at(path, doing("status"))? } else { Vec::new() };
+    let has_reasons = fits("error", &error);
     // From here on all columns have one length, so that a damaged file can still be looked at.
     rows.label.resize(len, -1);
     rows.split.resize(len, String::new());
     rows.view.resize(len, 0);
     rows.status = (0..len)
         .map(|row| {
-            let code = codes.get(row).copied().unwrap_or(0);
+            let code: u8 = codes.get(row).copied().unwrap_or(0);
             Status::from_code(code).unwrap_or_else(|| {
                 problems.push(format!("row {row} has status {code}"));
                 Status::Pending
@@ -165,7 +170,7 @@ fn read_rows(file: &File, path: &Path, problems: &mut Vec<String>) -> Result<Row
         .collect();
     rows.error = vec![String::new(); len];
     // Reasons are long and nearly all empty: worth reading only when something failed.
-    if rows.status.contains(&Status::Failed) {
+    if has_reasons && rows.status.contains(&Status::Failed) {
         let reasons: Vec<Reason> = error.read_raw().at(path, doing("error"))?;
         for (row, reason) in reasons.iter().take(len).enumerate() {
             if rows.status[row] == Status::Failed {
@@ -176,7 +181,7 @@ fn read_rows(file: &File, path: &Path, problems: &mut Vec<String>) -> Result<Row
     Ok(rows)
 }
 
-fn read_layers(file: &File, path: &Path, problems: &mut Vec<String>) -> Result<Vec<(LayerInfo, Dataset)>> {
+pub(crate) fn read_layers(file: &File, path: &Path, problems: &mut Vec<String>) -> Result<Vec<(LayerInfo, Dataset)>> {
     let group = file.group(LAYERS).at(path, "cannot open /layers")?;
     let names = group.member_names().at(path, "cannot list /layers")?;
     let mut layers = Vec::with_capacity(names.len());
@@ -231,7 +236,16 @@ fn read_layer(dataset: &Dataset, name: &str) -> hdf5::Result<Result<(u64, LayerI
     Ok(Ok((order, info)))
 }
 
-fn read_strings(parent: &hdf5::Group, name: &str) -> hdf5::Result<Vec<String>> {
-    let strings: Vec<VarLenUnicode> = parent.dataset(name)?.read_raw()?;
+/// All of a column, which cannot have more rows than the file has bytes.
+pub(crate) fn read_column<T: H5Type>(column: &Dataset) -> hdf5::Result<Vec<T>> {
+    let (rows, bytes) = (column.size(), column.file()?.size());
+    if rows as u64 > bytes {
+        return Err(hdf5::Error::from(format!("{rows} rows in a file of {bytes} bytes")));
+    }
+    column.read_raw()
+}
+
+fn read_strings(column: &Dataset) -> hdf5::Result<Vec<String>> {
+    let strings: Vec<VarLenUnicode> = read_column(column)?;
     strings.iter().map(|string| from_hdf5(string.as_bytes())).collect()
 }

@@ -183,6 +183,11 @@ impl Cache {
 
 /// Opens and takes in a file, after undoing what an interrupted change may have left.
 pub(crate) fn read_contents(path: &Path) -> Result<Contents> {
+    read_file(path, |file| Contents::read(file, path))
+}
+
+/// What `read` makes of a file, after undoing what an interrupted change may have left.
+pub(crate) fn read_file<T>(path: &Path, read: impl Fn(&hdf5::File) -> Result<T>) -> Result<T> {
     check_signature(path)?;
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
@@ -199,10 +204,10 @@ pub(crate) fn read_contents(path: &Path) -> Result<Contents> {
                 Err(error) => return Err(error),
             }
         }
-        let contents = open_file(path, false).and_then(|file| Contents::read(&file, path));
+        let found = open_file(path, false).and_then(|file| read(&file));
         // A change that began meanwhile may have shown us half of itself.
         if !journal_path(path).exists() || Instant::now() > deadline {
-            return contents;
+            return found;
         }
     }
 }

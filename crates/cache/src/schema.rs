@@ -24,6 +24,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 pub(crate) const ROWS: &str = "rows";
+/// Attribute of `/rows`: [`crate::RowDigest`] of all rows.
+pub(crate) const ROW_DIGEST: &str = "digest";
 pub(crate) const LAYERS: &str = "layers";
 pub(crate) const CLASSES: &str = "classes";
 pub(crate) const PROVENANCE: &str = "provenance";

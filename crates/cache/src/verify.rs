@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::reader::{Cache, read_contents};
+use crate::row_digest::RowDigest;
 use crate::schema::{LayerInfo, Status};
 
 /// Problems listed by name; more are only counted.
@@ -41,7 +42,7 @@ impl Report {
     }
 }
 
-/// Checks a file: columns of one length, labels in range, statuses and committed marks that agree, no image listed twice,
+/// Checks a file: columns of one length, rows that are those that were listed, labels in range, statuses and committed marks that agree, no image listed twice,
 /// numbers in every done row and NaN with a reason in every failed one.
 ///
 /// Rows still to be computed are not a problem, and neither is a run that writes the file meanwhile.
@@ -54,6 +55,12 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Report> {
     let mut report = Report::default();
     for problem in std::mem::take(&mut contents.problems) {
         report.add(problem);
+    }
+    let found = RowDigest::of(&contents.rows, &contents.classes).finish();
+    if contents.row_digest.as_ref().is_some_and(|noted| *noted != found) {
+        report.add(
+            "paths, views, labels or splits are not those that headstart wrote: the digest of the rows differs".into(),
+        );
     }
     let committed = contents.committed_anywhere();
     let statuses = contents.rows.status.clone();

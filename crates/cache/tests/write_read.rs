@@ -4,7 +4,8 @@ mod common;
 
 use common::*;
 use headstart_cache::{
-    Augmentation, Cache, Error, Provenance, RowOutcome, RowSpec, Status, Store, Writer, summarize, verify,
+    Augmentation, Cache, Error, Outline, Provenance, RowDigest, RowOutcome, RowSpec, Status, Store, Writer, summarize,
+    verify,
 };
 
 #[test]
@@ -47,6 +48,44 @@ fn f32_f16_and_raw_layers_come_back_as_written() {
     let report = verify(&path).unwrap();
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(report.values_checked, 150 * (33 + 33 + 60));
+}
+
+/// The digest of rows as a caller who lists them would make it.
+fn digest(rows: &[RowSpec]) -> String {
+    let mut digest = RowDigest::new();
+    for row in rows {
+        let class = usize::try_from(row.label).ok().map(|label| classes()[label].clone());
+        digest.push(&row.path, row.view, class.as_deref(), &row.split);
+    }
+    digest.finish()
+}
+
+#[test]
+fn an_outline_knows_the_rows_without_reading_them() {
+    let (_dir, path) = temporary();
+    let (mut writer, _) = Writer::open_or_create(&path, &provenance(), &rows(20), &classes()).unwrap();
+    let layer = writer.add_layer(&layer("layer4", "gap", &[3], Store::F32)).unwrap();
+    append(&mut writer, 0..20, &[(layer, 0, 3)]);
+    writer.finish().unwrap();
+    let before = Outline::read(&path).unwrap();
+    let done = (0..20).filter(|&row| outcome(row) == RowOutcome::Done).count();
+    assert_eq!((before.rows, before.done, before.row_digest.as_ref()), (20, done, Some(&digest(&rows(20)))));
+    assert_eq!((before.layers.len(), before.layers[0].committed), (1, 20));
+    assert_eq!(before.provenance, provenance());
+
+    // More rows, then a file of a time when there was no digest, which gets one with its next rows.
+    let extend = |count| drop(Writer::open_or_create(&path, &provenance(), &rows(count), &classes()).unwrap());
+    extend(30);
+    assert_eq!(Outline::read(&path).unwrap().row_digest, Some(digest(&rows(30))));
+    let file = hdf5::File::open_rw(&path).unwrap();
+    file.group("rows").unwrap().delete_attr("digest").unwrap();
+    file.close().unwrap();
+    assert_eq!(Outline::read(&path).unwrap().row_digest, None);
+    assert!(verify(&path).unwrap().is_clean());
+    extend(31);
+    let after = Outline::read(&path).unwrap();
+    assert_eq!((after.rows, after.row_digest), (31, Some(digest(&rows(31)))));
+    assert!(verify(&path).unwrap().is_clean());
 }
 
 #[test]

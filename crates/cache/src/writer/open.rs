@@ -13,8 +13,9 @@ use crate::journal::roll_back;
 use crate::lock::{Lock, sidecar};
 use crate::provenance::{Augmentation, FORMAT_VERSION, Provenance};
 use crate::reader::open_file;
+use crate::row_digest::RowDigest;
 use crate::schema::{
-    CLASSES, LAYERS, PROVENANCE, ROWS, Reason, RowSpec, Status, VERSION, check_signature, create_column,
+    CLASSES, LAYERS, PROVENANCE, ROW_DIGEST, ROWS, Reason, RowSpec, Status, VERSION, check_signature, create_column,
     create_run_column, file_options, select_rows, to_hdf5, write_string_attr,
 };
 
@@ -193,8 +194,13 @@ impl Writer {
         let path = self.path.clone();
         let shapes: Vec<(String, Vec<usize>)> =
             self.layers.iter().map(|layer| (layer.info.name.clone(), layer.info.stored.clone())).collect();
+        let all_classes = [&self.classes[..], classes].concat();
+        let mut digest = RowDigest::of(&self.rows, &all_classes);
+        rows.iter().for_each(|spec| digest.push_spec(spec, &all_classes));
+        let digest = digest.finish();
         self.restructure(|file| {
             write_rows(file, rows).at(&path, "cannot add rows")?;
+            note_digest(file, &digest).at(&path, "cannot add rows")?;
             append_column(file, CLASSES, &strings(classes.iter()).at(&path, "cannot add classes")?)
                 .at(&path, "cannot add classes")?;
             for (name, stored) in &shapes {
@@ -205,7 +211,7 @@ impl Writer {
             }
             Ok(())
         })?;
-        self.classes.extend_from_slice(classes);
+        self.classes = all_classes;
         for spec in rows {
             push_row(&mut self.rows, spec);
         }
@@ -272,6 +278,9 @@ fn create_file(path: &Path, provenance: &Provenance, rows: &[RowSpec], classes: 
             create_run_column::<Reason>(&group, "error", 0, CHUNKS.2)?;
             drop(group);
             write_rows(&file, rows)?;
+            let mut digest = RowDigest::new();
+            rows.iter().for_each(|spec| digest.push_spec(spec, classes));
+            note_digest(&file, &digest.finish())?;
             file.flush()?;
             file.close()
         };
@@ -292,6 +301,15 @@ fn create_file(path: &Path, provenance: &Provenance, rows: &[RowSpec], classes: 
 fn provenance_json(provenance: &Provenance) -> Result<String> {
     serde_json::to_string_pretty(provenance)
         .map_err(|error| Error::BadSchema(format!("provenance cannot be written as JSON: {error}")))
+}
+
+/// Writes what says which rows there are; files of older versions have none.
+fn note_digest(file: &File, digest: &str) -> hdf5::Result<()> {
+    let group = file.group(ROWS)?;
+    match group.attr(ROW_DIGEST) {
+        Ok(attribute) => attribute.write_scalar(&to_hdf5(digest)?),
+        Err(_) => write_string_attr(&group, ROW_DIGEST, digest).map(drop),
+    }
 }
 
 /// Makes every column of `/rows` longer by `rows`.

@@ -1,56 +1,68 @@
-//! The run that finds nothing to do, which is what the second run of a job is: told from the columns of the file, without the
-//! tables that matching rows of a million images takes.
+//! The run that finds nothing to do, which is what the second run of a job is: told from an outline of the file and a digest of its
+//! rows, without the tables that matching rows of a million images takes.
 
-use super::{ExtractOptions, stored_as};
-use crate::{graph::Tap, images::Listing};
-use headstart_cache::{Cache, Provenance, Status};
+use super::{ExtractError, ExtractOptions, Summary, listed, provenance, stored_as};
+use crate::{
+    backbone::Backbone,
+    graph::Tap,
+    images::listing::{self, Listing},
+};
+use headstart_cache::{Outline, Provenance, RowDigest};
 
-/// Whether `cache` is what the run would make: of the same key and origin, with exactly the listed rows in their order, none of
-/// them failed, and every tap complete. What is not said yes to here may still turn out to need nothing.
-pub fn is_complete(
-    cache: &Cache,
-    provenance: &Provenance,
-    listing: &Listing,
+/// The summary of a run that has nothing to do: the file is of the same key and origin, with exactly the listed rows in their
+/// order, none of them failed, and every tap complete. None if it is not, and for a file that has to be looked at more closely;
+/// `images` is set if they had to be listed for it.
+///
+/// # Errors
+/// Images that cannot be listed.
+pub fn summary(
     options: &ExtractOptions,
+    backbone: &Backbone,
     taps: &[Tap],
-) -> bool {
-    let there = cache.provenance();
-    let same_origin = there.differences(provenance).is_empty()
-        && there.images == provenance.images
-        && there.augmentation.views >= provenance.augmentation.views;
-    // Layers that were not asked for may be behind: then rows can be pending, which is none of this run's business.
-    let filled = |tap: &Tap| {
-        cache.find_layer(&tap.dataset()).is_ok_and(|layer| {
-            // Another precision of storage is refused by the writer, in its own words.
-            let store = stored_as(tap, options.store);
-            layer.name == tap.dataset() && layer.committed == cache.rows().len() && layer.store == store
-        })
+    images: &mut Option<Listing>,
+) -> Result<Option<Summary>, ExtractError> {
+    // A file that cannot be read is reported by the writer, in its own words.
+    let Some(file) = options.output.exists().then(|| Outline::read(&options.output).ok()).flatten() else {
+        return Ok(None);
     };
-    same_origin && taps.iter().all(filled) && has_rows(cache, listing, options)
+    let precision = options.precision.of_file(&file.provenance);
+    let run = provenance(backbone, options, precision, listing::root(&options.images));
+    if !is_filled(&file, &run, options, taps) {
+        return Ok(None);
+    }
+    let mut digest = RowDigest::new();
+    let mut count = 0;
+    let mut push = |name: &str, class: Option<&str>, split: &str| {
+        count += 1;
+        let views = options.augment.as_ref().map_or(1, |augment| augment.views_of(split));
+        (0..views).for_each(|view| digest.push(name, view, class, split));
+    };
+    if options.limit.is_none() && options.images.is_file() {
+        if listing::each_line(&options.images, push).is_err() {
+            // Said when the images are listed.
+            return Ok(None);
+        }
+    } else {
+        let listing = images.insert(listed(options)?);
+        listing.items.iter().for_each(|item| push(&item.name, listing.class_of(item), &item.split));
+    }
+    let same = digest.rows() == file.rows && file.row_digest == Some(digest.finish());
+    Ok(same.then(|| Summary::nothing_done(&options.output, taps, precision, file.rows, count)))
 }
 
-fn has_rows(cache: &Cache, listing: &Listing, options: &ExtractOptions) -> bool {
-    let rows = cache.rows();
-    let classes: Vec<i32> = listing
-        .classes
-        .iter()
-        .map(|class| cache.classes().iter().position(|own| own == class).map_or(i32::MIN, |index| index as i32))
-        .collect();
-    let mut row = 0;
-    for item in &listing.items {
-        let label = item.label.map_or(-1, |label| classes[label]);
-        for view in 0..options.augment.as_ref().map_or(1, |augment| augment.views_of(item)) {
-            let same = row < rows.len()
-                && rows.path[row] == item.name
-                && rows.view[row] == view
-                && rows.label[row] == label
-                && rows.split[row] == item.split
-                && rows.status[row] == Status::Done;
-            if !same {
-                return false;
-            }
-            row += 1;
-        }
-    }
-    row == rows.len()
+/// Whether all rows of the file have all taps of the run, whichever rows these are.
+fn is_filled(file: &Outline, run: &Provenance, options: &ExtractOptions, taps: &[Tap]) -> bool {
+    let there = &file.provenance;
+    let same_origin = there.differences(run).is_empty()
+        && there.images == run.images
+        && there.augmentation.views >= run.augmentation.views;
+    // Layers that were not asked for may be behind, which is none of this run's business.
+    let filled = |tap: &Tap| {
+        let name = tap.dataset();
+        file.layers.iter().find(|layer| layer.name == name).is_some_and(|layer| {
+            // Another precision of storage is refused by the writer, in its own words.
+            layer.committed == file.rows && layer.store == stored_as(tap, options.store)
+        })
+    };
+    same_origin && file.done == file.rows && taps.iter().all(filled)
 }

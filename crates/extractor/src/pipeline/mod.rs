@@ -27,8 +27,8 @@ use crate::{
     images::{self, Item, ListError, Listing, augment::Augmenter},
 };
 use headstart_cache::{
-    Augmentation, Cache, Error as CacheError, FORMAT_VERSION, LayerDesc, Provenance, Resize, RowSpec, Status, Store,
-    Writer,
+    Augmentation, Cache, Error as CacheError, FORMAT_VERSION, LayerDesc, Outline, Provenance, Resize, RowSpec, Status,
+    Store, Writer,
 };
 use serde::Serialize;
 use std::{
@@ -238,36 +238,17 @@ impl Summary {
 /// # Errors
 /// See [`ExtractError`]. Whatever was committed before stays readable, and the same call continues from there.
 pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicBool) -> Result<Summary, ExtractError> {
-    // Both take a second for a million images. A file that cannot be read is reported by the writer, in its own words.
-    let (listing, existing) = std::thread::scope(|scope| {
-        let existing = scope.spawn(|| options.output.exists().then(|| Cache::open(&options.output).ok()).flatten());
-        (images::list(&options.images), existing.join().ok().flatten())
-    });
-    let mut listing = listing?;
-    for folder in &listing.empty {
-        tracing::warn!("{}: the folder {folder} holds no image, so it is no class", options.images.display());
-    }
-    if listing.ignored > 0 {
-        let extensions = images::listing::EXTENSIONS.join(", ");
-        tracing::warn!("{} files were passed over, because they do not end in {extensions}", listing.ignored);
-    }
-    if let Some(limit) = options.limit {
-        listing.limit(limit);
-    }
     let mut backbone = Backbone::describe(&options.backbone, &options.weights, options.size, options.resize)?;
     let taps = backbone.select(&options.layers)?;
-    let cache = existing.as_ref();
-    if let Some(cache) = cache {
-        let precision = options.precision.of_file(cache);
-        let provenance = provenance(&backbone, options, precision, &listing);
-        if complete::is_complete(cache, &provenance, &listing, options, &taps) {
-            let (rows, images) = (cache.rows().len(), listing.items.len());
-            return Ok(Summary::nothing_done(&options.output, &taps, precision, rows, images));
-        }
+    let mut listing = None;
+    if let Some(summary) = complete::summary(options, &backbone, &taps, &mut listing)? {
+        return Ok(summary);
     }
+    let listing = listing.map_or_else(|| listed(options), Ok)?;
+    let existing = options.output.exists().then(|| Cache::open(&options.output).ok()).flatten();
     let wanted = wanted_rows(&listing, options.augment.as_ref());
     let (specs, files): (Vec<RowSpec>, Vec<&Path>) = wanted.into_iter().unzip();
-    let missing = estimate::missing_bytes(cache, &taps, options.store, &specs);
+    let missing = estimate::missing_bytes(existing.as_ref(), &taps, options.store, &specs);
     drop(existing);
     // Weights that will run are found sound before a file is touched; a complete file does not need their numbers.
     if missing > 0 || !options.output.exists() {
@@ -275,7 +256,7 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     }
     // A new file is made only when it can be filled; an existing one is opened first, because a complete one needs no device.
     let (precision, early_device) = decide(options, &backbone, &taps, &files)?;
-    let provenance = provenance(&backbone, options, precision, &listing);
+    let provenance = provenance(&backbone, options, precision, &listing.root);
     estimate::check_space(&options.output, missing)?;
     let (mut writer, ids) = Writer::open_or_create(&options.output, &provenance, &specs, &listing.classes)?;
     let end = ids.iter().copied().max().map_or(0, |last| last + 1);
@@ -358,6 +339,22 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     }
 }
 
+/// The images of the run, with a warning of what was passed over.
+fn listed(options: &ExtractOptions) -> Result<Listing, ListError> {
+    let mut listing = images::list(&options.images)?;
+    for folder in &listing.empty {
+        tracing::warn!("{}: the folder {folder} holds no image, so it is no class", options.images.display());
+    }
+    if listing.ignored > 0 {
+        let extensions = images::listing::EXTENSIONS.join(", ");
+        tracing::warn!("{} files were passed over, because they do not end in {extensions}", listing.ignored);
+    }
+    if let Some(limit) = options.limit {
+        listing.limit(limit);
+    }
+    Ok(listing)
+}
+
 /// A device as `--device` names it.
 pub(crate) fn device_name(device: tch::Device) -> String {
     match device {
@@ -386,7 +383,7 @@ fn decide(
     files: &[&Path],
 ) -> Result<(Precision, Option<tch::Device>), ExtractError> {
     if options.output.exists() {
-        return Ok((options.precision.of_file(&Cache::open(&options.output)?), None));
+        return Ok((options.precision.of_file(&Outline::read(&options.output)?.provenance), None));
     }
     if let PrecisionChoice::Is(precision) = options.precision {
         return Ok((precision, Some(engine::resolve(options.device, precision)?)));
@@ -406,7 +403,7 @@ fn decide(
     })
 }
 
-fn provenance(backbone: &Backbone, options: &ExtractOptions, precision: Precision, listing: &Listing) -> Provenance {
+fn provenance(backbone: &Backbone, options: &ExtractOptions, precision: Precision, root: &Path) -> Provenance {
     Provenance {
         format_version: FORMAT_VERSION,
         tool_version: env!("CARGO_PKG_VERSION").into(),
@@ -416,7 +413,7 @@ fn provenance(backbone: &Backbone, options: &ExtractOptions, precision: Precisio
         decoder: Some(if options.fast_decode { images::FAST_DECODER } else { images::DECODER }.into()),
         compute_dtype: precision.name().into(),
         augmentation: options.augment.as_ref().map_or_else(Augmentation::none, AugmentOptions::describe),
-        images: Some(std::path::absolute(&listing.root).unwrap_or_else(|_| listing.root.clone()).display().to_string()),
+        images: Some(std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf()).display().to_string()),
     }
 }
 
@@ -425,9 +422,9 @@ impl AugmentOptions {
         self.augmenter.describe(&self.name, self.views)
     }
 
-    /// How many views an image gets: those of images that are trained on only, unless others are wanted too.
-    fn views_of(&self, item: &Item) -> u32 {
-        let trains = item.split.is_empty() || item.split == "train";
+    /// How many views an image of a split gets: those of images that are trained on only, unless others are wanted too.
+    fn views_of(&self, split: &str) -> u32 {
+        let trains = split.is_empty() || split == "train";
         if trains || self.test_views { self.views } else { 1 }
     }
 }
@@ -436,7 +433,7 @@ impl AugmentOptions {
 fn wanted_rows<'a>(listing: &'a Listing, augment: Option<&AugmentOptions>) -> Vec<(RowSpec, &'a Path)> {
     let of_image = |item: &'a Item| {
         let label = item.label.map_or(-1, |label| label as i32);
-        (0..augment.map_or(1, |augment| augment.views_of(item))).map(move |view| {
+        (0..augment.map_or(1, |augment| augment.views_of(&item.split))).map(move |view| {
             let spec = RowSpec { path: item.name.clone(), label, split: item.split.clone(), view };
             (spec, item.path.as_path())
         })

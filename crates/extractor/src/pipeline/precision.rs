@@ -8,7 +8,7 @@ use crate::{
     graph::{Pass, Tap},
     images::batch,
 };
-use headstart_cache::Cache;
+use headstart_cache::Provenance;
 use std::{fmt, path::Path, str::FromStr};
 
 /// Images that a reduced precision is judged by, at most.
@@ -25,11 +25,11 @@ pub enum PrecisionChoice {
 
 impl PrecisionChoice {
     /// The precision to continue a file in: its own, unless another is asked for (which the writer will refuse, naming both).
-    pub fn of_file(self, cache: &Cache) -> Precision {
+    pub fn of_file(self, file: &Provenance) -> Precision {
         match self {
             Self::Is(precision) => precision,
             // What is not ours is not extended: the writer says why.
-            Self::Auto => cache.provenance().compute_dtype.parse().unwrap_or(Precision::F32),
+            Self::Auto => file.compute_dtype.parse().unwrap_or(Precision::F32),
         }
     }
 }

@@ -149,7 +149,27 @@ pub fn list(path: &Path) -> Result<Listing, ListError> {
     if kind.is_dir() { folder::list(path) } else { csv_file::list(path) }
 }
 
+/// The folder that the names of what [`list`] finds are relative to.
+pub fn root(path: &Path) -> &Path {
+    if path.is_dir() { path } else { csv_file::root(path) }
+}
+
+/// Hands out name, class and split of every image that [`list`] would find in a CSV file, without holding them all, and without
+/// looking for names that are there twice.
+///
+/// # Errors
+///
+/// [`ListError`].
+pub fn each_line(csv: &Path, mut work: impl FnMut(&str, Option<&str>, &str)) -> Result<(), ListError> {
+    csv_file::each(csv, |line| work(&line.name, line.class, line.split))
+}
+
 impl Listing {
+    /// The name of an image's class.
+    pub fn class_of(&self, item: &Item) -> Option<&str> {
+        item.label.map(|label| self.classes[label].as_str())
+    }
+
     /// Keeps `count` images, spread evenly: each class of each split keeps its share, at least one image if `count` allows
     /// that, and gives up every so-many-th. The same images are kept every time. Order and classes stay as they are.
     pub fn limit(&mut self, count: usize) {
