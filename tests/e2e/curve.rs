@@ -106,6 +106,41 @@ fn without_test_images_some_are_held_out_and_that_is_said() {
 }
 
 #[test]
+fn test_images_of_other_classes_are_no_test() {
+    let dir = Dir::new();
+    let (x, y): (Vec<f32>, Vec<&str>) =
+        (0..24).map(|row| (row as f32, ["no", "yes", "maybe"][if row >= 20 { 2 } else { row % 2 }])).unzip();
+    let split: Vec<&str> = (0..24).map(|row| if row >= 20 { "test" } else { "train" }).collect();
+    Npz::new().floats("X", 1, &x).strings("y", &y).strings("split", &split).save(&dir.path("x.npz"));
+    dir.run("import x.npz -o x.h5");
+    says(&dir.fails("curve x.h5 --per-class 5"), &["x.h5", "split test", "no, yes", "check the labels"]);
+}
+
+#[test]
+fn a_draw_without_any_difference_costs_only_itself() {
+    let dir = Dir::new();
+    // Nearly all images are alike: three of a class are, more often than not.
+    let x: Vec<f32> =
+        (0..80).map(|row| if row % 20 < 14 { 0.0 } else { 1.0 + (row % 2) as f32 + row as f32 / 9.0 }).collect();
+    let y: Vec<&str> = (0..80).map(|row| ["no", "yes"][row % 2]).collect();
+    let split: Vec<&str> = (0..80).map(|row| if row >= 60 { "test" } else { "train" }).collect();
+    Npz::new().floats("X", 1, &x).strings("y", &y).strings("split", &split).save(&dir.path("x.npz"));
+    dir.run("import x.npz -o x.h5");
+    let found = dir.json("curve x.h5 --per-class 2,10,all --draws 10 --heads ncm");
+    let line = &found["lines"][0];
+    let (few, all) = (&points(line)[0], &points(line)[2]);
+    let left = 10 - few["draws"].as_u64().unwrap();
+    assert!((1..10).contains(&left), "{left} draws are left out");
+    assert_eq!(few["by_draw"].as_array().unwrap().len() as u64, 10 - left);
+    assert_eq!(all["draws"], 1);
+    assert!(
+        line["notes"].to_string().contains(&format!("2 per class: {left} draw(s) are left out")),
+        "{}",
+        line["notes"]
+    );
+}
+
+#[test]
 fn mistakes_are_named() {
     let dir = made();
     for (options, parts) in [

@@ -56,6 +56,49 @@ fn few_different_images_get_an_svm_on_the_layer_that_suits_them() {
 }
 
 #[test]
+fn what_would_fail_after_the_extraction_fails_before_it() {
+    let dir = photos();
+    dir.class_folders("flat", &["cat"], 5);
+    let error = dir.fails(&format!("scenario 1 flat/cat {LENET} -o out"));
+    says(&error, &["flat/cat", "labels of 0 class(es)", "class folders", "column label"]);
+    dir.class_folders("photos", &["owl"], 3);
+    let error = dir.fails(&format!("scenario 3 photos {LENET} -o out"));
+    says(&error, &["photos", "'owl' has 3 training image(s)", "4 folds", "--cv 3"]);
+    assert!(!dir.exists("out"));
+}
+
+#[test]
+fn copies_in_training_and_test_images_are_told() {
+    let dir = Dir::new();
+    for (split, classes) in [("train", ["cat", "dog"]), ("test", ["cat", "dog"])] {
+        dir.class_folders(&format!("photos/{split}"), &classes, if split == "train" { 8 } else { 2 });
+    }
+    let copy = std::fs::read(dir.path("photos/train/cat/004.png")).unwrap();
+    dir.write("photos/test/cat/again.png", copy);
+    let told = dir.headstart(&format!("scenario 1 photos {LENET} -o out")).run().exits(0);
+    says(&told.stderr, &["warning", "test/cat/again.png", "train/cat/004.png", "too good"]);
+    let done = dir.json(&format!("scenario auto photos {LENET} -o out2"));
+    assert!(done["leaks"].to_string().contains("test/cat/again.png"), "{}", done["leaks"]);
+}
+
+#[test]
+fn a_broken_image_is_no_obstacle_to_a_measurement() {
+    let dir = photos();
+    let whole = dir.json("advise photos --backbone lenet5 --weights random:0");
+    dir.write("photos/cat/broken.png", "no image");
+    let told = dir.headstart("advise photos --backbone lenet5 --weights random:0 --json").run().exits(0);
+    says(&told.stderr, &["broken.png"]);
+    let advice = told.json();
+    assert_eq!(advice["size"]["training"], 24);
+    assert_eq!(advice["similarity"], whole["similarity"]);
+    let scores = |advice: &serde_json::Value| {
+        let rows = advice["sweep"]["rows"].as_array().unwrap();
+        rows.iter().map(|row| row["fold_scores"].to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(scores(&advice), scores(&whole));
+}
+
+#[test]
 fn the_scenario_can_be_measured() {
     let dir = photos();
     let told = dir.headstart(&format!("scenario auto photos {LENET} -o out")).run().exits(0);

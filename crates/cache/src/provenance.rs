@@ -35,6 +35,15 @@ pub enum Resize {
     Squash,
 }
 
+impl std::fmt::Display for Resize {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Crop => "crop",
+            Self::Squash => "squash",
+        })
+    }
+}
+
 impl std::str::FromStr for Resize {
     type Err = String;
 

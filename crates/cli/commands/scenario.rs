@@ -104,6 +104,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let summary = run(&options, &bar, &told, &stop);
     bar.finish();
     let summary = summary?;
+    for group in &summary.leaks {
+        eprintln!(
+            "warning: {} show the same, and some of them are trained on: scores on the others are too good",
+            group.join(", ")
+        );
+    }
     let Some(trained) = &summary.trained else {
         eprintln!("interrupted after {} images; the same command continues", summary.extraction.computed);
         return Ok(Outcome::Interrupted);
@@ -140,7 +146,8 @@ fn measured(args: &Args) -> anyhow::Result<headstart_scenarios::scenario::Scenar
             backbone: args.backbone.backbone.clone(),
             weights,
             sample: 300,
-            compare: true,
+            // Copies are looked for when it is carried out.
+            compare: false,
             seed: args.seed,
         },
         &|what, done, all| tracing::debug!("{what}: {done} of {all}"),

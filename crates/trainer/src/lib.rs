@@ -98,5 +98,5 @@ pub use train_params::{HeldOutUse, TrainParams, TrainValidParams};
 pub use transferability::{h_score, leep, log_me};
 pub use tuned::Tuned;
 pub use validation::Validation;
-pub use vectors::{Part, Vectors};
+pub use vectors::{Part, Vectors, training_splits};
 pub use views::evaluate_views;

@@ -243,11 +243,12 @@ fn test_split(rows: &Rows) -> Option<&'static str> {
 }
 
 fn select(rows: &Rows, part: &Part) -> Vec<usize> {
-    let has = |split: &str| usable(rows).any(|row| rows.split[row] == split);
     let of = |split: &str| -> Vec<usize> { usable(rows).filter(|&row| rows.split[row] == split).collect() };
     match part {
-        Part::Train if has("train") => of("train"),
-        Part::Train => usable(rows).filter(|&row| !["val", "test"].contains(&rows.split[row].as_str())).collect(),
+        Part::Train => {
+            let trains = training_splits(usable(rows).map(|row| rows.split[row].as_str()));
+            usable(rows).filter(|&row| trains(&rows.split[row])).collect()
+        }
         Part::Test => {
             let split = test_split(rows).unwrap_or_default();
             of(split).into_iter().filter(|&row| !split.is_empty() && rows.view[row] == 0).collect()
@@ -259,6 +260,12 @@ fn select(rows: &Rows, part: &Part) -> Vec<usize> {
         Part::Split(name) if name == "all" => usable(rows).collect(),
         Part::Split(name) => of(name),
     }
+}
+
+/// Which of these splits are trained on: `train` if it is one of them, else all but `val` and `test`.
+pub fn training_splits<'s>(mut splits: impl Iterator<Item = &'s str>) -> impl Fn(&str) -> bool {
+    let named = splits.any(|split| split == "train");
+    move |split| if named { split == "train" } else { !matches!(split, "val" | "test") }
 }
 
 fn splits(rows: &Rows) -> Vec<String> {

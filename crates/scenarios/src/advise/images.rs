@@ -1,8 +1,9 @@
 //! The images themselves: which there are, which are trained on, and which show the same.
 
-use super::{AdviseError, sample::is_training};
+use super::AdviseError;
 use headstart_cache::{Cache, Status};
 use headstart_extractor::images::{Fingerprint, Listing, copies, list};
+use headstart_trainer::training_splits;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::{
@@ -16,24 +17,20 @@ use std::{
 pub(super) struct Named {
     pub(super) name: String,
     pub(super) label: Option<usize>,
-    pub(super) split: String,
+    /// Whether it is trained on.
+    pub(super) trains: bool,
     /// Where it is; none where that is not known.
     pub(super) file: Option<PathBuf>,
-}
-
-impl Named {
-    pub(super) fn trains(&self) -> bool {
-        is_training(&self.split)
-    }
 }
 
 /// The images of a listing.
 #[cfg(feature = "torch")]
 pub(super) fn of_listing(listing: &Listing) -> Vec<Named> {
+    let trains = training_splits(listing.items.iter().map(|item| item.split.as_str()));
     let named = |item: &headstart_extractor::images::Item| Named {
         name: item.name.clone(),
         label: item.label,
-        split: item.split.clone(),
+        trains: trains(&item.split),
         file: Some(item.path.clone()),
     };
     listing.items.iter().map(named).collect()
@@ -47,12 +44,13 @@ pub(super) fn of_cache(cache: &Cache, listing: Option<&Listing>) -> Vec<Named> {
         .map(|item| (item.name.as_str(), item.path.as_path()))
         .collect();
     let rows = cache.rows();
+    let trains = training_splits(rows.split.iter().map(String::as_str));
     (0..rows.len())
         .filter(|&row| rows.view[row] == 0 && rows.status[row] != Status::Failed)
         .map(|row| Named {
             name: rows.path[row].clone(),
             label: usize::try_from(rows.label[row]).ok(),
-            split: rows.split[row].clone(),
+            trains: trains(&rows.split[row]),
             file: files.get(rows.path[row].as_str()).map(|file| file.to_path_buf()),
         })
         .collect()
@@ -122,14 +120,14 @@ pub(super) fn duplicates(images: &[Named], progress: &(dyn Fn(usize, usize) + Sy
     let groups = copies(&prints);
     let mut copy = vec![false; images.len()];
     for group in &groups {
-        group.iter().filter(|&&image| images[image].trains()).skip(1).for_each(|&image| copy[image] = true);
+        group.iter().filter(|&&image| images[image].trains).skip(1).for_each(|&image| copy[image] = true);
     }
     let of = |chosen: &dyn Fn(&Vec<usize>) -> bool| -> Vec<Vec<String>> {
         let names = |group: &Vec<usize>| group.iter().map(|&image| images[image].name.clone()).collect();
         groups.iter().filter(|group| chosen(group)).map(names).collect()
     };
     let leaks =
-        |group: &Vec<usize>| group.iter().any(|&i| images[i].trains()) && group.iter().any(|&i| !images[i].trains());
+        |group: &Vec<usize>| group.iter().any(|&i| images[i].trains) && group.iter().any(|&i| !images[i].trains);
     let contradicts = |group: &Vec<usize>| group.iter().any(|&image| images[image].label != images[group[0]].label);
     Duplicates {
         compared,

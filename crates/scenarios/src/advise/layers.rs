@@ -128,12 +128,19 @@ pub struct Transferability {
     pub h_score: f64,
 }
 
+/// Whether all training rows of a layer are the same. One that cannot be read is said to be by whoever needs it.
+pub(super) fn is_constant(cache: &Cache, layer: &LayerInfo) -> bool {
+    let Ok(rows) = Vectors::read(cache, layer, &Part::Train, Memory::UNLIMITED) else { return false };
+    let all: Vec<usize> = (0..rows.len()).collect();
+    rows.features.view().read(&all).is_ok_and(|values| values.outer_iter().all(|row| row == values.row(0)))
+}
+
 /// LogME and H-score of every layer.
 ///
 /// # Errors
 /// When the cache cannot be read, or its rows have no labels of two classes.
-pub(super) fn transferability(cache: &Cache, layers: &[LayerInfo]) -> Result<Vec<Transferability>, AdviseError> {
-    let score = |layer: &LayerInfo| {
+pub(super) fn transferability(cache: &Cache, layers: &[&LayerInfo]) -> Result<Vec<Transferability>, AdviseError> {
+    let score = |layer: &&LayerInfo| {
         let rows = Vectors::read(cache, layer, &Part::Train, Memory::UNLIMITED)?;
         let values = rows.features.view().read(&(0..rows.len()).collect::<Vec<_>>())?;
         let classes = rows.classes.len();

@@ -234,12 +234,17 @@ fn from_cache(options: &AdviseOptions, sampled: &Path, progress: Progress) -> Re
 #[cfg(feature = "torch")]
 fn from_images(options: &AdviseOptions, sampled: &Path, progress: Progress) -> Result<Advice, AdviseError> {
     let listing = list(&options.target)?;
-    let images = images::of_listing(&listing);
+    let mut images = images::of_listing(&listing);
     let weights = options.weights.clone().unwrap_or_default();
     let mut backbone = Backbone::describe(&options.backbone, &weights, None, None)?;
-    torch::extract_sample(&listing, &images, &backbone, &weights, options, sampled, progress)?;
+    let extracted = sampled.with_file_name("extracted.h5");
+    let broken = torch::extract_sample(&listing, &images, &backbone, &weights, options, &extracted, progress)?;
+    let is_broken = |file: &Path| std::path::absolute(file).is_ok_and(|file| broken.contains(&file));
+    images.retain(|image| !image.file.as_deref().is_some_and(is_broken));
     backbone.read_weights()?;
-    let cache = Cache::open(sampled)?;
+    let cache = Cache::open(&extracted)?;
+    // Without the rows of images that could not be read.
+    sample::write(&cache, cache.layers(), options.sample, sampled)?;
     let roles = layers::Roles::of(&cache, &backbone);
     let mut left_out = Vec::new();
     if !roles.has_classifier() {
@@ -261,6 +266,16 @@ fn from_images(options: &AdviseOptions, _: &Path, _: Progress) -> Result<Advice,
     // A mistake in the path is the likelier trouble.
     list(&options.target)?;
     Err(AdviseError::NeedsTorch)
+}
+
+/// Groups of images that show the same and of which some are trained on and some are not; empty where nothing is held out.
+#[cfg(feature = "torch")]
+pub(crate) fn leaks(listing: &headstart_extractor::images::Listing) -> Vec<Vec<String>> {
+    let images = images::of_listing(listing);
+    match images.iter().all(|image| image.trains) {
+        true => Vec::new(),
+        false => images::duplicates(&images, &|_, _| {}).leaks,
+    }
 }
 
 /// The layers of a cache that hold vectors, not maps.
@@ -294,7 +309,7 @@ impl Subject<'_> {
             .images
             .iter()
             .enumerate()
-            .filter(|(_, image)| image.trains())
+            .filter(|(_, image)| image.trains)
             .map(|(index, image)| (image.label, copy(index)))
             .collect();
         let held_out = self.images.len() - training.len();
@@ -321,8 +336,17 @@ impl Subject<'_> {
             }),
             Ok(folds) => {
                 leep = layers::leep_of(&sample, &evidence)?;
-                transferability = layers::transferability(&sample, &self.candidates)?;
-                swept = Some(self.sweep(options, sampled, folds, progress)?);
+                let (constant, candidates): (Vec<_>, Vec<_>) =
+                    self.candidates.iter().partition(|layer| layers::is_constant(&sample, layer));
+                left_out.extend(constant.into_iter().map(|layer| LeftOut {
+                    what: layer.name.clone(),
+                    why: "it is the same for all training images of the sample".into(),
+                    command: None,
+                }));
+                if !candidates.is_empty() {
+                    transferability = layers::transferability(&sample, &candidates)?;
+                    swept = Some(self.sweep(options, sampled, &candidates, folds, progress)?);
+                }
             }
         }
         let rules: Vec<RuleCheck> = match &swept {
@@ -349,18 +373,19 @@ impl Subject<'_> {
         })
     }
 
-    /// Logistic regression and SVM on every candidate, by the same folds.
+    /// Logistic regression and SVM on every one of these layers, by the same folds.
     fn sweep(
         &self,
         options: &AdviseOptions,
         sampled: &Path,
+        candidates: &[&LayerInfo],
         folds: usize,
         progress: Progress,
     ) -> Result<Sweep, AdviseError> {
         let grid = || Search::new([1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]);
         let sweeping = SweepOptions {
             caches: vec![sampled.to_path_buf()],
-            layers: self.candidates.iter().map(|layer| layer.name.clone()).collect(),
+            layers: candidates.iter().map(|layer| layer.name.clone()).collect(),
             pools: Vec::new(),
             joined: Vec::new(),
             heads: vec![(HeadParams::new(HeadKind::Logistic), grid()), (HeadParams::new(HeadKind::Svm), grid())],

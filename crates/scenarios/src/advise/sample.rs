@@ -2,6 +2,7 @@
 
 use super::AdviseError;
 use headstart_cache::{Cache, LayerDesc, LayerInfo, RowOutcome, RowSpec, Status, Writer};
+use headstart_trainer::training_splits;
 use std::{collections::BTreeMap, path::Path};
 
 /// Writes at most `count` un-augmented, decoded training rows of `cache`, with the layers in `layers`, into a new cache at `to`:
@@ -12,7 +13,8 @@ use std::{collections::BTreeMap, path::Path};
 pub(super) fn write(cache: &Cache, layers: &[LayerInfo], count: usize, to: &Path) -> Result<(), AdviseError> {
     let all = cache.rows();
     let done = |row: usize| all.status[row] == Status::Done && all.view[row] == 0;
-    let usable: Vec<usize> = (0..all.len()).filter(|&row| done(row) && is_training(&all.split[row])).collect();
+    let trains = training_splits(all.split.iter().map(String::as_str));
+    let usable: Vec<usize> = (0..all.len()).filter(|&row| done(row) && trains(&all.split[row])).collect();
     let rows = spread(&usable, |row| all.label[row], count);
     if rows.is_empty() {
         return Err(AdviseError::NoImages { path: cache.path().to_path_buf() });
@@ -31,11 +33,6 @@ pub(super) fn write(cache: &Cache, layers: &[LayerInfo], count: usize, to: &Path
     }
     writer.finish()?;
     Ok(())
-}
-
-/// Whether rows of this split are trained on: those of `val` and `test` never are.
-pub(super) fn is_training(split: &str) -> bool {
-    !matches!(split, "val" | "test")
 }
 
 fn desc(layer: &LayerInfo) -> LayerDesc {

@@ -9,12 +9,12 @@ use headstart_extractor::{
     pipeline::{Estimate, ExtractOptions, PrecisionChoice, Progress as Watch, extract},
 };
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 /// Extracts the ends of the stages, the scores of the source classes and the inputs of all batch normalisations of at most
-/// `options.sample` training images into `to`.
+/// `options.sample` training images into `to`; gives the files that could not be used.
 ///
 /// # Errors
 /// When there is no image to train on, or the extraction fails. A broken image is no error.
@@ -26,8 +26,8 @@ pub(super) fn extract_sample(
     options: &AdviseOptions,
     to: &Path,
     progress: Progress,
-) -> Result<(), AdviseError> {
-    let training: Vec<usize> = (0..images.len()).filter(|&image| images[image].trains()).collect();
+) -> Result<Vec<PathBuf>, AdviseError> {
+    let training: Vec<usize> = (0..images.len()).filter(|&image| images[image].trains).collect();
     let chosen = spread(&training, |image| images[image].label, options.sample);
     if chosen.is_empty() {
         return Err(AdviseError::NoImages { path: options.target.clone() });
@@ -56,7 +56,7 @@ pub(super) fn extract_sample(
     let summary = extract(&wanted, &watch, &AtomicBool::new(false))?;
     match summary.failed.len() {
         failed if failed == chosen.len() => Err(AdviseError::NoImages { path: options.target.clone() }),
-        _ => Ok(()),
+        _ => Ok(summary.failed.into_iter().map(|(file, _)| file.into()).collect()),
     }
 }
 

@@ -90,6 +90,10 @@ impl Images {
                     found.notes.push(format!("no split is called test: the images of split {split} are scored"));
                 }
                 found.test_rows = TestRows::Split(split.to_owned());
+                if found.test.is_empty() {
+                    let (path, split) = (caches[0].0.path().to_path_buf(), split.to_owned());
+                    return Err(CurveError::OtherClasses { path, split, classes: found.classes.join(", ") });
+                }
             }
             None => found.hold_out(held_out, seed)?,
         }

@@ -161,6 +161,19 @@ pub enum CurveError {
     /// A cache without layers.
     #[error("{}: the cache has no layers", .0.display())]
     NoLayers(PathBuf),
+    /// No test image is of a class that is trained on.
+    #[error(
+        "{}: no image of split {split} is of a class that has training images ({classes}); check the labels of that split",
+        .path.display()
+    )]
+    OtherClasses {
+        /// The cache.
+        path: PathBuf,
+        /// The split that is tested on.
+        split: String,
+        /// The classes of the training images.
+        classes: String,
+    },
     /// A cache is given twice.
     #[error("{}: the cache is given twice", .0.display())]
     Twice(PathBuf),
@@ -252,9 +265,20 @@ pub fn curves(options: &CurveOptions, progress: &(dyn Fn(&str, usize, usize) + S
     let run = Run { images: &images, steps: &steps, draws: &draws, recipe, total: 0, done: AtomicUsize::new(0) };
     let run = Run { total: run.tasks().len() * work.len(), ..run };
     let mut lines = Vec::new();
+    let mut constant = None;
     for (cache, layer) in &work {
-        let of_layer = run.layer(cache, layer, progress).map_err(|source| CurveError::about(cache, layer, source))?;
-        lines.extend(of_layer);
+        match run.layer(cache, layer, progress) {
+            Ok(of_layer) => lines.extend(of_layer),
+            Err(source @ headstart_trainer::Error::ConstantFeatures { .. }) => {
+                notes.push(format!("{}, layer {}, is left out: {source}", cache.path().display(), layer.name));
+                constant.get_or_insert(CurveError::about(cache, layer, source));
+            }
+            Err(source) => return Err(CurveError::about(cache, layer, source)),
+        }
+    }
+    // Other layers are worth having where there are any.
+    if let Some(error) = constant.filter(|_| lines.is_empty()) {
+        return Err(error);
     }
     name(&mut lines, &options.caches);
     let metric = recipe.heads.first().map_or(Metric::Accuracy, |(_, search)| search.compared_by());
@@ -314,13 +338,35 @@ impl Run<'_> {
             true => tasks.par_iter().with_max_len(1).map(of_task).collect(),
             false => tasks.iter().map(of_task).collect(),
         };
-        let trained: Vec<Vec<Trained>> = trained.into_iter().collect::<Result<_, _>>()?;
+        // Few images may be all the same in an early layer; the other draws of their size still say something.
+        let mut constant = vec![0; self.steps.len()];
+        let mut kept = Vec::new();
+        for (&(step, _), trained) in tasks.iter().zip(trained) {
+            match trained {
+                Ok(heads) => kept.push((step, heads)),
+                Err(headstart_trainer::Error::ConstantFeatures { .. }) => constant[step] += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        for (at, step) in self.steps.iter().enumerate().filter(|(at, _)| constant[*at] > 0) {
+            if !kept.iter().any(|(step, _)| *step == at) {
+                return Err(headstart_trainer::Error::ConstantFeatures { rows: step.images });
+            }
+        }
         let heads = self.recipe.heads.iter().enumerate();
         // The heads of a draw came together; curves are of one head each.
         let line = |(at, (head, _)): (usize, &(headstart_trainer::HeadParams, _))| {
             let mut of_head: Vec<Vec<&Trained>> = vec![Vec::new(); self.steps.len()];
-            tasks.iter().zip(&trained).for_each(|(&(step, _), heads)| of_head[step].push(&heads[at]));
-            self.line(cache, layer, head.kind, &rows, &of_head)
+            kept.iter().for_each(|(step, heads)| of_head[*step].push(&heads[at]));
+            let mut line = self.line(cache, layer, head.kind, &rows, &of_head);
+            let left_out = self.steps.iter().zip(&constant).filter(|(_, draws)| **draws > 0);
+            line.notes.extend(left_out.map(|(step, draws)| {
+                format!(
+                    "{}: {draws} draw(s) are left out, whose training images are all the same in this layer",
+                    step.asked
+                )
+            }));
+            line
         };
         Ok(heads.map(line).collect())
     }

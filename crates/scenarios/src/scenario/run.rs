@@ -2,13 +2,18 @@
 
 use super::{Recipe, Scenario};
 use crate::{
+    advise,
     report::ReportError,
     sweep::{Sweep, SweepError, SweepOptions, sweep},
     train::{TrainError, TrainOptions, Trained, train},
 };
-use headstart_extractor::pipeline::{self, ExtractError, ExtractOptions};
+use headstart_extractor::{
+    images::{ListError, Listing, list},
+    pipeline::{self, ExtractError, ExtractOptions},
+};
 use headstart_trainer::{
     CalibrationChoice, HeadKind, HeadParams, Memory, Scaling, Search, TrainParams, Validation, parse_c_grid,
+    training_splits,
 };
 use serde::Serialize;
 use std::{
@@ -77,6 +82,8 @@ pub struct ScenarioSummary {
     pub files: Files,
     /// The extraction.
     pub extraction: pipeline::Summary,
+    /// Groups of images that show the same, some of them trained on and some held out: scores on those are too good.
+    pub leaks: Vec<Vec<String>>,
     /// All layers compared, where there are several.
     pub sweep: Option<Sweep>,
     /// The head; none where the extraction was interrupted.
@@ -102,6 +109,34 @@ pub enum ScenarioError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The images cannot be listed.
+    #[error(transparent)]
+    List(#[from] ListError),
+    /// Images without the labels that a head needs.
+    #[error(
+        "{}: the training images have labels of {classes} class(es), and a head needs two; put them into class folders, or list \
+         them in a CSV file with a column label", .path.display()
+    )]
+    Classes {
+        /// The images.
+        path: PathBuf,
+        /// How many classes they have.
+        classes: usize,
+    },
+    /// A class too small for the folds.
+    #[error(
+        "{}: class '{class}' has {images} training image(s), fewer than the {folds} folds; {}", .path.display(), way_out(*.images)
+    )]
+    SmallClass {
+        /// The images.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// Its training images.
+        images: usize,
+        /// Folds of the cross-validation.
+        folds: usize,
     },
     /// Extraction.
     #[error(transparent)]
@@ -137,6 +172,9 @@ pub fn run(
         let path = path.to_path_buf();
         move |source| ScenarioError::Folder { path, source }
     };
+    let listing = list(&options.extract.images)?;
+    check_classes(&listing, &options.extract.images, options.folds)?;
+    let leaks = advise::leaks(&listing);
     std::fs::create_dir_all(folder).map_err(unwritable(folder))?;
     let extraction = pipeline::extract(&options.extract, bar, stop)?;
     let recipe = &options.recipe;
@@ -145,6 +183,7 @@ pub fn run(
         recipe: recipe.clone(),
         files: files.clone(),
         extraction,
+        leaks,
         sweep: None,
         trained: None,
     };
@@ -206,6 +245,33 @@ pub fn run(
     Ok(summary)
 }
 
+fn way_out(images: usize) -> String {
+    match images {
+        0 | 1 => "add images of it, or leave it out".into(),
+        _ => format!("add images of it, leave it out, or use --cv {images}"),
+    }
+}
+
+/// What training would find out after the extraction.
+fn check_classes(listing: &Listing, path: &Path, folds: usize) -> Result<(), ScenarioError> {
+    let trains = training_splits(listing.items.iter().map(|item| item.split.as_str()));
+    let mut counts = vec![0; listing.classes.len()];
+    let labels = listing.items.iter().filter(|item| trains(&item.split)).filter_map(|item| item.label);
+    labels.for_each(|label| counts[label] += 1);
+    let path = || path.to_path_buf();
+    let classes = counts.iter().filter(|&&images| images > 0).count();
+    if classes < 2 {
+        return Err(ScenarioError::Classes { path: path(), classes });
+    }
+    match counts.iter().position(|&images| images > 0 && images < folds) {
+        Some(class) => {
+            let (class, images) = (listing.classes[class].clone(), counts[class]);
+            Err(ScenarioError::SmallClass { path: path(), class, images, folds })
+        }
+        None => Ok(()),
+    }
+}
+
 impl ScenarioSummary {
     /// The same, command by command.
     fn by_hand(&self, options: &ScenarioOptions) -> String {
@@ -215,14 +281,16 @@ impl ScenarioSummary {
         let mut lines = vec![
             "#!/bin/sh".to_string(),
             format!(
-                "# What `headstart scenario {}` does, step by step; options for weights and devices left out.",
+                "# What `headstart scenario {}` does, step by step; options of weights and of the device left out.",
                 self.scenario.number()
             ),
             format!(
-                "headstart extract --images {} --backbone {} --layers {} -o {cache}",
+                "headstart extract --images {} --backbone {} --layers {}{}{} -o {cache}",
                 quote(&options.extract.images),
                 options.extract.backbone,
-                self.recipe.layers.join(",")
+                self.recipe.layers.join(","),
+                options.extract.size.map_or_else(String::new, |size| format!(" --size {size}")),
+                options.extract.resize.map_or_else(String::new, |resize| format!(" --resize {resize}")),
             ),
         ];
         if let Some(other) = self.recipe.compared_with {

@@ -19,11 +19,14 @@ pub(super) struct Candidate {
 /// When the cache cannot be opened, or lacks a layer.
 pub(super) fn of_cache(path: &Path, options: &SweepOptions) -> Result<Vec<Candidate>, SweepError> {
     let cache = Cache::open(path)?;
+    if cache.layers().is_empty() {
+        return Err(SweepError::Empty(path.to_path_buf()));
+    }
     let mut found: Vec<Vec<LayerInfo>> = Vec::new();
     let wanted = |layer: &LayerInfo| options.pools.is_empty() || options.pools.contains(&layer.pool);
     if options.layers.is_empty() && options.joined.is_empty() {
         found.extend(cache.layers().iter().filter(|layer| wanted(layer)).map(|layer| vec![layer.clone()]));
-        if found.is_empty() && !cache.layers().is_empty() {
+        if found.is_empty() {
             let held: Vec<&str> = cache.layers().iter().map(|layer| layer.name.as_str()).collect();
             return Err(SweepError::NoLayers {
                 cache: path.to_path_buf(),
@@ -44,8 +47,20 @@ pub(super) fn of_cache(path: &Path, options: &SweepOptions) -> Result<Vec<Candid
         found.extend(each_pool(name)?.into_iter().map(|layer| vec![layer]));
     }
     for names in &options.joined {
-        let layers = names.iter().map(|name| Ok(cache.find_layer(name)?.clone()));
-        found.push(layers.collect::<Result<_, SweepError>>()?);
+        let pooled = |pool: Option<&String>| -> Result<Vec<LayerInfo>, SweepError> {
+            let named = |name: &String| match pool {
+                Some(pool) if !name.contains(':') => format!("{name}:{pool}"),
+                _ => name.clone(),
+            };
+            names.iter().map(|name| Ok(cache.find_layer(&named(name))?.clone())).collect()
+        };
+        if options.pools.is_empty() || names.iter().all(|name| name.contains(':')) {
+            found.push(pooled(None)?);
+        } else {
+            for pool in &options.pools {
+                found.push(pooled(Some(pool))?);
+            }
+        }
     }
     let graph = || zoo::find(&cache.provenance().backbone).ok().map(|architecture| architecture.graph());
     found.into_iter().map(|layers| Ok(Candidate { cache: Cache::open(path)?, layers, graph: graph() })).collect()
@@ -97,12 +112,12 @@ impl Candidate {
         Vectors::read_joined(&self.cache, &self.layers, part, memory)
     }
 
-    /// Which images these are: path, view and class of each row.
-    pub(super) fn images(&self, vectors: &Vectors) -> Vec<(String, u32, String)> {
+    /// Which images these are: path and class of each, views left out: folds deal images, and only images are scored.
+    pub(super) fn images(&self, vectors: &Vectors) -> Vec<(String, String)> {
         let rows = self.cache.rows();
         let class = |place: usize| vectors.classes[vectors.labels[place]].clone();
-        let numbered = vectors.rows.iter().enumerate();
-        numbered.map(|(place, &row)| (rows.path[row].clone(), rows.view[row], class(place))).collect()
+        let numbered = vectors.rows.iter().enumerate().filter(|(_, row)| rows.view[**row] == 0);
+        numbered.map(|(place, &row)| (rows.path[row].clone(), class(place))).collect()
     }
 
     /// The nodes of the layers; none for vectors made elsewhere.

@@ -27,8 +27,8 @@ pub fn p_value(p: f64) -> String {
 /// A row with what its comparison needs.
 pub(super) struct Scored {
     pub(super) row: SweepRow,
-    pub(super) trained_on: Vec<(String, u32, String)>,
-    pub(super) tested_on: Vec<(String, u32, String)>,
+    pub(super) trained_on: Vec<(String, String)>,
+    pub(super) tested_on: Vec<(String, String)>,
     /// Which test rows were taken for what they are.
     pub(super) right: Vec<bool>,
 }

@@ -131,6 +131,9 @@ pub enum SweepError {
         /// The layers it has.
         held: String,
     },
+    /// A cache without layers.
+    #[error("{}: the cache has no layers; run its extract command again", .0.display())]
+    Empty(PathBuf),
     /// A head cannot be trained.
     #[error("{}, layer {layer}: {source}", .cache.display())]
     Train {

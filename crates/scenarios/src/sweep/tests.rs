@@ -2,9 +2,8 @@ use super::*;
 use headstart_cache::{Augmentation, LayerDesc, Provenance, RowOutcome, RowSpec, Store, WeightsId, Writer};
 use std::{path::Path, sync::atomic::AtomicUsize};
 
-/// A cache of twelve rows of two classes and two layers, of which the second has so many rows.
-fn cache(path: &Path, second: usize) {
-    let provenance = Provenance {
+fn provenance() -> Provenance {
+    Provenance {
         format_version: headstart_cache::FORMAT_VERSION,
         tool_version: "0".into(),
         backbone: "lenet5".into(),
@@ -14,20 +13,29 @@ fn cache(path: &Path, second: usize) {
         compute_dtype: "f32".into(),
         augmentation: Augmentation::none(),
         images: None,
-    };
-    let specs: Vec<RowSpec> =
-        (0..12).map(|row| RowSpec { path: row.to_string(), label: row % 2, split: String::new(), view: 0 }).collect();
-    let (mut writer, _) = Writer::open_or_create(path, &provenance, &specs, &["no".into(), "yes".into()]).unwrap();
-    let desc = |layer: &str| LayerDesc {
+    }
+}
+
+/// A layer of one number.
+fn desc(layer: &str, pool: &str) -> LayerDesc {
+    LayerDesc {
         layer: layer.into(),
-        pool: "flatten".into(),
+        pool: pool.into(),
         shape: vec![1],
         stored: vec![1],
         store: Store::F32,
         device: "cpu".into(),
         tool_version: "0".into(),
-    };
-    let layers = writer.add_layers(&[desc("fc1"), desc("fc2")]).unwrap();
+    }
+}
+
+/// A cache of twelve rows of two classes and two layers, of which the second has so many rows.
+fn cache(path: &Path, second: usize) {
+    let provenance = provenance();
+    let specs: Vec<RowSpec> =
+        (0..12).map(|row| RowSpec { path: row.to_string(), label: row % 2, split: String::new(), view: 0 }).collect();
+    let (mut writer, _) = Writer::open_or_create(path, &provenance, &specs, &["no".into(), "yes".into()]).unwrap();
+    let layers = writer.add_layers(&[desc("fc1", "flatten"), desc("fc2", "flatten")]).unwrap();
     let values: Vec<f32> = (0..12u8).map(|row| f32::from(row % 2) + f32::from(row) / 50.0).collect();
     for (layer, rows) in layers.into_iter().zip([12, second]) {
         writer.append(0, &vec![RowOutcome::Done; rows], &[(layer, &values[..rows])]).unwrap();
@@ -61,6 +69,66 @@ fn a_layer_that_is_not_complete_is_found_before_anything_is_trained() {
     assert_eq!(started.load(Ordering::Relaxed), 0);
     assert_eq!(sweep(&options(&[&whole]), &progress).unwrap().rows.len(), 2);
     assert_eq!(started.load(Ordering::Relaxed), 2);
+}
+
+/// Without layers there is nothing to sweep, and with views there are the same images.
+#[test]
+fn caches_with_and_without_views_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let made = |name: &str, views: u32, layers: &[(&str, &str)]| {
+        let augmentation = Augmentation { views, ..Augmentation::none() };
+        let provenance = Provenance { augmentation, ..provenance() };
+        let spec = |row: u32| RowSpec {
+            path: (row / views).to_string(),
+            label: (row / views % 2) as i32,
+            split: String::new(),
+            view: row % views,
+        };
+        let specs: Vec<RowSpec> = (0..12 * views).map(spec).collect();
+        let classes = ["no".into(), "yes".into()];
+        let (mut writer, _) = Writer::open_or_create(path(name), &provenance, &specs, &classes).unwrap();
+        let descs: Vec<LayerDesc> = layers.iter().map(|(layer, pool)| desc(layer, pool)).collect();
+        let values: Vec<f32> =
+            specs.iter().enumerate().map(|(row, spec)| spec.label as f32 + row as f32 / 50.0).collect();
+        for layer in writer.add_layers(&descs).unwrap() {
+            writer.append(0, &vec![RowOutcome::Done; specs.len()], &[(layer, &values)]).unwrap();
+        }
+        writer.finish().unwrap();
+    };
+    let layers = [("fc1", "gap"), ("fc1", "gmp"), ("fc2", "gap"), ("fc2", "gmp")];
+    made("plain.h5", 1, &layers);
+    made("views.h5", 3, &layers);
+    made("none.h5", 1, &[]);
+    let options = |names: &[&str]| SweepOptions {
+        caches: names.iter().map(|name| path(name)).collect(),
+        layers: vec!["fc1".into()],
+        pools: vec!["gap".into()],
+        joined: Vec::new(),
+        heads: vec![(HeadParams::new(HeadKind::Logistic), Search::new([1.0]))],
+        validation: Validation::KFold(2),
+        scaling: Scaling::default(),
+        seed: 0,
+        memory: Memory::UNLIMITED,
+    };
+    let found = sweep(&options(&["plain.h5", "views.h5"]), &|_, _, _| {}).unwrap();
+    assert_eq!(found.groups.len(), 1, "{:?}", found.groups);
+    assert_eq!(found.rows.iter().filter(|row| row.against_best.is_some()).count(), 1);
+
+    let empty = SweepOptions { layers: Vec::new(), pools: Vec::new(), ..options(&["none.h5"]) };
+    let message = sweep(&empty, &|_, _, _| {}).unwrap_err().to_string();
+    assert!(message.contains("none.h5") && message.contains("no layers"), "{message}");
+
+    // Joined layers are pooled as was asked for.
+    let joined = vec![vec!["fc1".into(), "fc2".into()]];
+    let both = SweepOptions { layers: Vec::new(), joined, ..options(&["plain.h5"]) };
+    let pools = |pools: &[&str]| {
+        let pools = pools.iter().map(|pool| pool.to_string()).collect();
+        let found = sweep(&SweepOptions { pools, ..both.clone() }, &|_, _, _| {}).unwrap();
+        found.rows.into_iter().map(|row| row.pool).collect::<Vec<_>>()
+    };
+    assert_eq!(pools(&["gmp"]), ["gmp"]);
+    assert_eq!(pools(&["gap", "gmp"]), ["gap", "gmp"]);
 }
 
 #[test]
@@ -143,7 +211,7 @@ fn rows_are_compared_where_they_share_their_images() {
 /// A row of so many multiply-adds and bytes, with its scores on the folds.
 fn scored(layer: &str, multiply_adds: u64, folds: &[f64], right: &[bool]) -> Scored {
     let mean = folds.iter().sum::<f64>() / folds.len() as f64;
-    let images: Vec<_> = (0..4).map(|row| (row.to_string(), 0, "a".to_string())).collect();
+    let images: Vec<_> = (0..4).map(|row| (row.to_string(), "a".to_string())).collect();
     Scored {
         trained_on: images.clone(),
         tested_on: images,
