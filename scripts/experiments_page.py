@@ -31,8 +31,9 @@ Every number here is made by that command from [experiments/results.json](experi
 
 Everything is chosen by cross-validation on training images (five folds, three times, C from 1e-4 to 10, features
 standardised in each fold, every fit within 1e-3 of its optimum). Test images choose nothing; their columns carry Wilson's 95 % interval. A difference between two
-rows is given with the 95 % interval of the corrected resampled t-test on the same folds (Nadeau and Bengio 2003), and
-counts as significant where that leaves out 0.
+rows is given with the 95 % interval of the corrected resampled t-test on the same folds (Nadeau and Bengio 2003). The row that is
+compared is the best of several on those folds, so its p is multiplied by their number (Bonferroni); below 0.05 the
+difference counts as significant.
 
 Sets marked † are not in a package registry, so the command above does not measure them; they were given to it with
 `--own NAME=IMAGES`.
@@ -55,25 +56,43 @@ class Sweep:
         """By cross-validation; of equals the cheaper."""
         return max(rows or self.rows, key=lambda row: (row["cv_mean"], -row["depth"]))
 
+    def early(self):
+        """All SVMs on anything before the top."""
+        return [row for row in self.rows if row["head"] == "svm" and row["layer"] != self.top]
+
     def earlier(self):
-        """The best SVM on anything before the top."""
-        return self.best([row for row in self.rows if row["head"] == "svm" and row["layer"] != self.top])
+        """The best of them."""
+        return self.best(self.early())
 
 
-def difference(one, other):
-    """Mean difference of the folds' scores in points, and half its 95 % interval."""
-    pairs = [100 * (a - b) for a, b in zip(one["fold_scores"], other["fold_scores"])]
-    mean = sum(pairs) / len(pairs)
-    variance = sum((pair - mean) ** 2 for pair in pairs) / (len(pairs) - 1)
-    return mean, T * math.sqrt(variance * (1 / len(pairs) + 1 / (FOLDS - 1)))
+class Difference:
+    """Of the folds' scores of two rows, in points, the first of them the best of so many."""
+
+    def __init__(self, one, other, best_of):
+        pairs = [100 * (a - b) for a, b in zip(one["fold_scores"], other["fold_scores"])]
+        self.mean = sum(pairs) / len(pairs)
+        variance = sum((pair - self.mean) ** 2 for pair in pairs) / (len(pairs) - 1)
+        error = math.sqrt(variance * (1 / len(pairs) + 1 / (FOLDS - 1)))
+        self.half = T * error
+        self.p = min(1.0, best_of * two_sided(self.mean / error, len(pairs) - 1)) if error > 0 else 1.0
+
+    def is_significant(self):
+        return self.p < 0.05
+
+    def __str__(self):
+        return f"{self.mean:+.1f} ± {self.half:.1f}"
+
+    def chance(self):
+        return "< 0.001" if self.p < 0.001 else f"{self.p:.2g}"
 
 
-def is_significant(mean, half):
-    return abs(mean) > half
-
-
-def signed(mean, half):
-    return f"{mean:+.1f} ± {half:.1f}"
+def two_sided(t, freedom):
+    """The p of Student's t, by Simpson's rule on its density."""
+    density = lambda x: (1 + x * x / freedom) ** (-(freedom + 1) / 2)
+    scale = math.gamma((freedom + 1) / 2) / (math.sqrt(freedom * math.pi) * math.gamma(freedom / 2))
+    steps, end = 2000, min(abs(t), 60.0)
+    inner = sum((1 if step in (0, steps) else 4 if step % 2 else 2) * density(end * step / steps) for step in range(steps + 1))
+    return max(0.0, 1 - 2 * scale * inner * end / steps / 3)
 
 
 def percent(value):
@@ -92,12 +111,12 @@ def verdict(kind, sweep):
     """What the rule says of a kind of set, the difference it rests on, and whether it held."""
     best, top, earlier = sweep.best(), sweep.row(sweep.top, "logistic"), sweep.earlier()
     if kind == "similar":
-        mean, half = difference(best, top)
-        held = "yes" if best is top else "no" if is_significant(mean, half) else "as good as"
-        return f"{named(top)}: {percent(top['test'])}", signed(mean, half), held
-    mean, half = difference(earlier, top)
-    held = "not told apart" if not is_significant(mean, half) else "yes" if mean > 0 else "no"
-    return f"{named(earlier)}: {percent(earlier['test'])}", signed(mean, half), held
+        gap = Difference(best, top, len(sweep.rows) - 1)
+        held = "yes" if best is top else "no" if gap.is_significant() else "as good as"
+        return f"{named(top)}: {percent(top['test'])}", gap, held
+    gap = Difference(earlier, top, len(sweep.early()))
+    held = "not told apart" if not gap.is_significant() else "yes" if gap.mean > 0 else "no"
+    return f"{named(earlier)}: {percent(earlier['test'])}", gap, held
 
 
 def rules(results):
@@ -109,18 +128,18 @@ def rules(results):
                 sweep = Sweep(entry["found"])
                 best, top = sweep.best(), sweep.row(sweep.top, "logistic")
                 choice, gap, held = verdict(kind, sweep)
-                rows[kind].append([title, backbone, choice, f"{named(best)}: {percent(best['test'])}", percent(top["test"]), gap, held])
+                rows[kind].append([title, backbone, choice, f"{named(best)}: {percent(best['test'])}", percent(top["test"]), gap, gap.chance(), held])
     text = "## Did the rules hold?\n\n### Small and similar: a linear classifier on the top layer\n\n"
     text += "Compared is the best of all layers and heads with a logistic regression on the last stage, in points of "
     text += "cross-validated accuracy. *yes*: nothing did better; *as good as*: what did better cannot be told from it; *no*: it can.\n\n"
     header = ["set", "backbone", "the rule's choice: test %", "best by cross-validation: test %", "top logistic, test %"]
     drop = [row[:4] + row[5:] for row in rows["similar"]]
-    text += table(header[:4] + ["best − rule", "held"], drop)
+    text += table(header[:4] + ["best − rule", "p", "held"], drop)
     text += "\n" + counted(rows["similar"])
     text += "\n### Small and very different: an SVM on an earlier layer\n\n"
     text += "Compared is the best SVM on any stage before the last with a logistic regression on the last. *yes*: it is better; "
     text += "*no*: it is worse; *not told apart*: neither can be said.\n\n"
-    text += table(header + ["earlier − top", "held"], rows["different"]) + "\n" + counted(rows["different"])
+    text += table(header + ["earlier − top", "p", "held"], rows["different"]) + "\n" + counted(rows["different"])
     return text
 
 
