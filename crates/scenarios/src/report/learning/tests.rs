@@ -34,3 +34,31 @@ fn the_page_is_sound_and_says_what_the_json_says() {
     assert!(page.contains(&escape(json["command"].as_str().unwrap())));
     assert!(!page.contains("http://") && !page.contains("https://"));
 }
+
+/// Curves of two layers.
+fn two() -> Curves {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Made::default().write(folder.path(), "x.h5");
+    let mut options = options(&[&path]);
+    options.layers.clear();
+    curves(&options, &|_, _, _| {}).unwrap()
+}
+
+#[test]
+fn eight_curves_can_be_told_apart_in_print() {
+    let mut found = two();
+    found.lines = found.lines.iter().cycle().take(8).cloned().collect();
+    let shown = picture::all(&found);
+    let swatches: std::collections::HashSet<String> = shown
+        .split(r#"<svg class="swatch""#)
+        .skip(1)
+        .map(|swatch| {
+            let swatch = swatch.split("</svg>").next().unwrap();
+            (0..6).fold(swatch.to_owned(), |text, colour| text.replace(&format!("c{colour}"), ""))
+        })
+        .collect();
+    assert_eq!(swatches.len(), 8, "{shown}");
+    let marks: std::collections::HashSet<&str> =
+        swatches.iter().map(|swatch| swatch.split_once("M1,7H35").unwrap().1).collect();
+    assert_eq!(marks.len(), 8, "by their marks alone");
+}
