@@ -135,6 +135,8 @@ pub struct Point {
     /// Folds on which C was chosen; 0 where the images were too few and the default was taken.
     pub folds: usize,
     /// What was chosen, in the order of the draws.
+    /// Mean of the metric over folds and draws; none where a draw has no folds.
+    pub cv_score: Option<f64>,
     pub tuned: Vec<Tuned>,
     /// Test accuracy of each draw.
     pub by_draw: Vec<f64>,
@@ -359,6 +361,7 @@ impl Run<'_> {
         let training: Vec<f64> = draws.iter().map(|one| one.training_accuracy).collect();
         let balanced: f64 = scores.iter().map(|metrics| metrics.balanced_accuracy.value).sum();
         Point {
+        let cv_scores: Option<Vec<f64>> = draws.iter().map(|one| one.cv_score).collect();
             asked: step.asked.clone(),
             images: step.images,
             draws: draws.len(),
@@ -370,6 +373,7 @@ impl Run<'_> {
             folds: draws.iter().map(|one| one.folds).min().unwrap_or(0),
             tuned: draws.iter().map(|one| one.tuned).collect(),
             by_draw,
+            cv_score: cv_scores.map(|scores| scores.iter().sum::<f64>() / draws.len() as f64),
             unconverged: draws.iter().filter(|one| !one.converged).count(),
         }
     }

@@ -45,6 +45,27 @@ fn two() -> Curves {
 }
 
 #[test]
+fn the_headline_says_what_chose_its_curve() {
+    let mut found = two();
+    for (line, (judged, tested)) in found.lines.iter_mut().zip([(0.9, 0.5), (0.6, 0.99)]) {
+        let point = line.points.last_mut().unwrap();
+        assert!(point.cv_score.is_some(), "there are folds");
+        (point.cv_score, point.test.value) = (Some(judged), tested);
+    }
+    let says = |found: &Curves| headline(found);
+    let text = says(&found);
+    assert!(text.contains("fc1:flatten") && !text.contains("fc2:flatten"), "{text}");
+    assert!(text.contains("best of 2 curves by cross-validated accuracy") && text.contains("50.0 %"), "{text}");
+    found.metric = headstart_trainer::Metric::LogLoss;
+    assert!(says(&found).contains("fc2:flatten"), "of losses the smaller one is better");
+    found.lines[0].points.last_mut().unwrap().cv_score = None;
+    let text = says(&found);
+    assert!(text.contains("fc2:flatten") && text.contains("best of 2 curves on these test images"), "{text}");
+    found.lines.truncate(1);
+    assert!(!says(&found).contains("best of"));
+}
+
+#[test]
 fn eight_curves_can_be_told_apart_in_print() {
     let mut found = two();
     found.lines = found.lines.iter().cycle().take(8).cloned().collect();
