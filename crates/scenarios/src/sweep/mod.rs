@@ -7,7 +7,7 @@ mod page;
 #[cfg(test)]
 mod tests;
 
-pub use compare::{Comparison, Group, p_value};
+pub use compare::{ALPHA, Comparison, Group, p_value};
 pub use depth::cache_names;
 
 use candidate::Candidate;
