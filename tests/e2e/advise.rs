@@ -54,6 +54,36 @@ fn a_cache_of_unknown_origin_is_sized_and_swept_but_not_placed() {
 }
 
 #[test]
+fn where_no_head_can_be_trained_the_way_on_is_said() {
+    let dir = Dir::new();
+    let x: Vec<f32> = (0..120).map(|at| ((at * 7) % 11) as f32).collect();
+    let import = |name: &str, labels: &[i64]| {
+        let npz = Npz::new().floats("X", 4, &x).integers("y", labels).strings("classes", &["no", "yes"]);
+        npz.save(&dir.path("x.npz"));
+        dir.run(&format!("import x.npz -o {name}.h5"));
+    };
+    import("unlabelled", &[-1; 30]);
+    let shown = dir.run("advise unlabelled.h5 --report r");
+    says(&shown, &["no labels of two classes", "a folder for each class", "headstart map unlabelled.h5 --layer"]);
+    says(&String::from_utf8(dir.read("r/index.html")).unwrap(), &["a folder for each class", "headstart map"]);
+    let next = texts(&dir.json("advise unlabelled.h5")["next"], "");
+    dir.run(next[0].strip_prefix("headstart ").unwrap());
+    assert!(dir.exists("unlabelled-map.png"));
+
+    // Whatever the sample, there is no second image of a class.
+    let mut labels = [0; 30];
+    labels[7] = 1;
+    import("single", &labels);
+    let shown = dir.run("advise single.h5");
+    says(&shown, &["class 'yes' has a single image; add images of it, or leave the class out"]);
+    assert!(!shown.contains("--sample"), "{shown}");
+    labels[8] = 1;
+    import("two", &labels);
+    says(&dir.run("advise two.h5 --sample 10"), &["in the sample; give a larger --sample"]);
+    says(&dir.run("advise two.h5"), &["headstart train two.h5"]);
+}
+
+#[test]
 fn mistakes_are_named() {
     let dir = imported();
     says(&dir.misused("advise x.h5 --backbone resnet18"), &["--backbone is for images"]);

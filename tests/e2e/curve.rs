@@ -141,6 +141,13 @@ fn a_draw_without_any_difference_costs_only_itself() {
 }
 
 #[test]
+fn what_is_named_twice_is_one_curve() {
+    let dir = made();
+    let command = "curve x.h5 --layers features,features:flatten --heads ncm,knn,ncm --per-class 2,all --draws 2";
+    assert_eq!(texts(&dir.json(command)["lines"], "head"), ["ncm", "knn"]);
+}
+
+#[test]
 fn mistakes_are_named() {
     let dir = made();
     for (options, parts) in [
@@ -158,6 +165,7 @@ fn mistakes_are_named() {
     says(&dir.fails("curve x.h5 --total 2"), &["--total 2: there are 3 classes"]);
     says(&dir.fails("curve x.h5 --layers fc9"), &["fc9"]);
     says(&dir.fails("curve x.h5 x.h5"), &["x.h5: the cache is given twice"]);
+    says(&dir.fails("curve x.h5 ./x.h5"), &["./x.h5: the cache is given twice, first as x.h5"]);
     clusters(&dir, "y.npz", &["cat", "dog"], 80, 12);
     dir.run("import y.npz -o y.h5");
     says(

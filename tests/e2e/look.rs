@@ -4,6 +4,7 @@ use crate::{
     browser::Browser,
     harness::{Dir, says, texts},
     heads::{clusters, number, three_classes},
+    npz::Npz,
 };
 use serde_json::json;
 
@@ -44,6 +45,27 @@ fn the_images_that_excite_a_unit() {
     says(&String::from_utf8(dir.read("r/index.html")).unwrap(), &["What excites units", "η²", "Mean activation"]);
     says(&dir.fails("units x.h5 --unit 12"), &["unit 12", "units 0 to 11"]);
     says(&dir.misused("units x.h5 --unit 1 --top-units 2"), &["--unit"]);
+}
+
+#[test]
+fn units_without_labels_are_shown_and_not_ranked() {
+    let dir = Dir::new();
+    let x: Vec<f32> = (0..40).map(|at| ((at * 7) % 11) as f32).collect();
+    for (name, label, said, class) in [
+        ("none", -1, "(0 labelled, 0 classes); there are no labels, so units are not ranked", json!(null)),
+        ("one", 0, "(10 labelled, 1 classes); all labels are of one class", json!("no")),
+    ] {
+        let npz = Npz::new().floats("X", 4, &x).integers("y", &[label; 10]).strings("classes", &["no", "yes"]);
+        npz.save(&dir.path("x.npz"));
+        dir.run(&format!("import x.npz -o {name}.h5"));
+        let shown = dir.run(&format!("units {name}.h5 --top-units 2 --report {name}"));
+        says(&shown, &[said, "–"]);
+        assert!(!shown.contains("inf") && !shown.contains("NaN") && !shown.contains("selective by"), "{shown}");
+        let found = dir.json(&format!("units {name}.h5"));
+        assert_eq!((&found["ranked_by"], &found["units"][0]["eta2"]), (&json!(null), &json!(null)));
+        assert_eq!(found["units"][0]["class"], class);
+    }
+    says(&String::from_utf8(dir.read("none/index.html")).unwrap(), &["Unit 0<", "No image has a label"]);
 }
 
 #[test]

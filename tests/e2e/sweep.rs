@@ -52,6 +52,20 @@ fn sweep_gives_the_rows_that_scripts_rely_on() {
 }
 
 #[test]
+fn nothing_is_compared_with_itself() {
+    let dir = three_classes();
+    let shown = dir.json("sweep x.h5 --heads ncm,svm,ncm --layers features,features:flatten");
+    assert_eq!(texts(&shown["rows"], "head"), ["ncm", "svm"]);
+    for (caches, said) in [
+        ("x.h5 x.h5", "x.h5: the cache is given twice"),
+        ("x.h5 ./x.h5", "./x.h5: the cache is given twice, first as x.h5; name it once"),
+    ] {
+        says(&dir.fails(&format!("sweep {caches}")), &[said]);
+    }
+    says(&dir.run("sweep x.h5"), &["1 other rows cannot be told", "p > 0.05 after Holm's correction"]);
+}
+
+#[test]
 fn sweep_refuses_what_it_cannot_do_before_it_trains_anything() {
     let dir = Dir::new();
     for plot in ["sweep.pdf", "sweep"] {

@@ -116,6 +116,9 @@ fn print(advice: &Advice, explain: bool) {
     if advice.scenarios.iter().any(|&scenario| rules::fine_tunes(scenario)) {
         println!("  (fine-tuning is not part of headstart yet; this is the nearest that works today)");
     }
+    if let Some(missing) = advice.no_head() {
+        println!("  ({missing})");
+    }
     advice.next.iter().for_each(|command| println!("  {command}"));
 }
 

@@ -4,7 +4,10 @@ use headstart_cache::Preprocessing;
 use headstart_extractor::{
     images::{
         self, Item,
-        augment::{Augmenter, PRESETS, Recipe, RecipeError, sheet},
+        augment::{
+            Augmenter, PRESETS, Recipe, RecipeError,
+            sheet::{self, SheetError},
+        },
         geometry,
     },
     zoo,
@@ -138,7 +141,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let chosen = args.augment.with(args.augment.recipe.as_deref().unwrap_or("standard"))?;
     let preprocessing = preprocessing(args)?;
     let items = items(args)?;
-    let sheet = sheet::sheet(&items, &chosen.augmenter, chosen.views, &preprocessing)?;
+    let sheet = sheet::sheet(&items, &chosen.augmenter, chosen.views, &preprocessing).map_err(|error| match error {
+        SheetError::TooLarge { .. } => Usage(error.to_string()).into(),
+        SheetError::Geometry(_) => anyhow::Error::new(error),
+    })?;
     for (name, reason) in &sheet.broken {
         eprintln!("warning: {name}: {reason}");
     }

@@ -250,7 +250,14 @@ impl HeadArgs {
 
     /// Several kinds of heads by their names, each with its candidates. Everything that can be wrong with them is found here.
     fn heads(&self, names: &[String]) -> anyhow::Result<Vec<(HeadParams, Search)>> {
-        let kinds: Vec<HeadKind> = names.iter().map(|name| parse(name)).collect::<Result<_, _>>()?;
+        let mut kinds: Vec<HeadKind> = Vec::new();
+        for name in names {
+            let kind = parse(name)?;
+            // What is named twice is trained once: compared with itself, it would be its own rival.
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
         self.refuse_unheeded(&kinds, false)?;
         let head = |&kind: &HeadKind| {
             let search = self.search(kind, None)?;

@@ -1,4 +1,6 @@
 use crate::Outcome;
+#[cfg(any(feature = "torch", test))]
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// From a folder of images to a trained head and its report, by the recipe of a transfer-learning scenario
@@ -57,12 +59,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let scenario = if args.scenario == "auto" { measured(args)? } else { super::parse(&args.scenario)? };
     let graph = zoo::find(&args.backbone.backbone)?.graph();
     let Some(recipe) = scenario.recipe(&graph) else {
-        let near = scenario.nearest().number();
-        let (images, output) = (args.images.display(), args.output.display());
         anyhow::bail!(
-            "{scenario}: the rule is to {}, which headstart cannot do yet; frozen features come nearest: `headstart scenario \
-             {near} {images} -o {output}` trains on all images, and its score says how much there is left for fine-tuning to win",
-            scenario.rule()
+            "{scenario}: the rule is to {}, which headstart cannot do yet; frozen features come nearest: `{}` trains on all images, \
+             and its score says how much there is left for fine-tuning to win",
+            scenario.rule(),
+            same_for(args, &scenario.nearest().number().to_string())
         );
     };
     let files = Files::within(&args.output);
@@ -132,6 +133,49 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// The command for another scenario: everything else as it was given.
+#[cfg(any(feature = "torch", test))]
+fn same_for(args: &Args, scenario: &str) -> String {
+    let mut words: Vec<OsString> = ["headstart", "scenario", scenario].map(OsString::from).into();
+    words.push(args.images.clone().into());
+    words.extend(backbone(args));
+    let size = args.backbone.size.map(|size| size.to_string());
+    let (folds, seed) = (args.cv_folds.to_string(), args.seed.to_string());
+    let options = [
+        ("--size", size.as_deref()),
+        ("--resize", args.backbone.resize_text.as_deref()),
+        ("--device", Some(&args.device.device_text[..]).filter(|device| *device != "auto")),
+        ("--dtype", Some(&args.device.precision_text[..]).filter(|precision| *precision != "f32")),
+        ("--cv", Some(&folds[..]).filter(|_| args.cv_folds != 5)),
+        ("--seed", Some(&seed[..]).filter(|_| args.seed != 0)),
+    ];
+    for (option, value) in options {
+        words.extend(value.into_iter().flat_map(|value| [option.into(), value.into()]));
+    }
+    words.extend(["-o".into(), args.output.clone().into()]);
+    words.extend(args.json.then(|| "--json".into()));
+    headstart_scenarios::report::quoted(&words)
+}
+
+/// The command that shows how `auto` measured.
+#[cfg(any(feature = "torch", test))]
+fn explained(args: &Args) -> String {
+    let mut words: Vec<OsString> = ["headstart", "advise"].map(OsString::from).into();
+    words.push(args.images.clone().into());
+    words.extend(backbone(args));
+    words.extend((args.seed != 0).then(|| ["--seed".into(), args.seed.to_string().into()]).into_iter().flatten());
+    words.push("--explain".into());
+    headstart_scenarios::report::quoted(&words)
+}
+
+/// Backbone and weights as options.
+#[cfg(any(feature = "torch", test))]
+fn backbone(args: &Args) -> Vec<OsString> {
+    let mut words: Vec<OsString> = vec!["--backbone".into(), (&args.backbone.backbone).into()];
+    words.extend(args.backbone.weights_text.iter().flat_map(|weights| ["--weights".into(), weights.into()]));
+    words
+}
+
 /// The scenario that the images are in, by measurement.
 #[cfg(feature = "torch")]
 fn measured(args: &Args) -> anyhow::Result<headstart_scenarios::scenario::Scenario> {
@@ -154,7 +198,7 @@ fn measured(args: &Args) -> anyhow::Result<headstart_scenarios::scenario::Scenar
     )?;
     let settled = Scenario::settle(&advice.scenarios);
     let open: Vec<String> = advice.scenarios.iter().map(ToString::to_string).collect();
-    eprintln!("measured: {} (`headstart advise {} --explain` shows how)", open.join(" or "), args.images.display());
+    eprintln!("measured: {} (`{}` shows how)", open.join(" or "), explained(args));
     if !advice.scenarios.contains(&settled) {
         eprintln!(
             "the rule for it needs fine-tuning, which headstart cannot do yet; scenario {} comes nearest",
@@ -162,4 +206,37 @@ fn measured(args: &Args) -> anyhow::Result<headstart_scenarios::scenario::Scenar
         );
     }
     Ok(settled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn parsed(words: &[&str]) -> Args {
+        match crate::Cli::try_parse_from(words).unwrap().command {
+            crate::Command::Scenario(args) => args,
+            _ => panic!("another command"),
+        }
+    }
+
+    #[test]
+    fn suggested_commands_keep_what_was_given() {
+        let plain = parsed(&["headstart", "scenario", "2", "photos", "-o", "out"]);
+        assert_eq!(same_for(&plain, "3"), "headstart scenario 3 photos --backbone resnet18 -o out");
+        assert_eq!(explained(&plain), "headstart advise photos --backbone resnet18 --explain");
+        let words = ["headstart", "scenario", "2", "my photos", "--backbone", "mobilenet_v2", "--weights", "it's.pth"];
+        let more = ["--size", "96", "--resize", "squash", "--device", "cpu", "--dtype", "bf16", "--cv", "3"];
+        let all = parsed(&[&words[..], &more[..], &["--seed", "2", "-o", "my out", "--json"]].concat());
+        let suggested = same_for(&all, "3");
+        assert!(suggested.starts_with("headstart scenario 3 'my photos' --backbone mobilenet_v2 "), "{suggested}");
+        assert!(
+            suggested
+                .contains("--size 96 --resize squash --device cpu --dtype bf16 --cv 3 --seed 2 -o 'my out' --json")
+        );
+        assert!(
+            suggested.contains(r"--weights 'it'\''s.pth'") && explained(&all).contains("'my photos'"),
+            "{suggested}"
+        );
+    }
 }

@@ -3,7 +3,7 @@ use headstart_extractor::graph::Pool;
 use headstart_scenarios::{
     plot::draw_scores,
     report,
-    sweep::{Sweep, SweepOptions, cache_names, p_value, sweep},
+    sweep::{ALPHA, Sweep, SweepOptions, cache_names, p_value, sweep},
 };
 use headstart_trainer::{Metric, Tuned};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,8 +14,8 @@ use std::path::PathBuf;
 #[command(after_help = "\
 For every layer and head, C is chosen by cross-validation on the training rows; `test` is the score on the test rows (else
 the val rows), which chose nothing. Every row is compared with the best on the same folds (corrected resampled t-test, Nadeau
-and Bengio 2003), so a large p says that the two cannot be told apart; several caches share their folds if they hold the same
-images in the same order.
+and Bengio 2003), so a large p says that the two cannot be told apart; the sentence below the table corrects for how many are
+compared (Holm 1979), the column p does not. Several caches share their folds if they hold the same images in the same order.
 
 Examples:
   headstart sweep features/photos.h5 --plot sweep.svg --report reports/sweep
@@ -199,16 +199,15 @@ pub(super) fn print(result: &Sweep, several: bool) {
     }
     for group in &result.groups {
         let (best, cheapest) = (&result.rows[group.best], &result.rows[group.cheapest]);
-        let against = group.rows.iter().filter_map(|&index| result.rows[index].against_best.as_ref());
-        let same = against.filter(|found| found.p > 0.05).count();
         // Where rows of some caches cannot be compared with those of others: which caches these are.
         let mut caches: Vec<String> =
             group.rows.iter().map(|&index| result.rows[index].cache.display().to_string()).collect();
         caches.dedup();
         let caches = if result.groups.len() > 1 { format!("{}: ", caches.join(", ")) } else { String::new() };
         println!(
-            "{caches}{} of {} other rows cannot be told from {} with {} on the same folds, p > 0.05 (corrected resampled t-test)",
-            same,
+            "{caches}{} of {} other rows cannot be told from {} with {} on the same folds, p > {ALPHA} after Holm's correction \
+             (corrected resampled t-test)",
+            group.alike(&result.rows),
             group.rows.len() - 1,
             best.name(),
             best.head,

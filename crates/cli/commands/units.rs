@@ -54,9 +54,14 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.json {
         table::print_json(&found)?;
     } else {
-        let by = if found.ranked_by == "eta2" { "eta2, for some activations are negative" } else { "selectivity" };
+        let by = match found.ranked_by {
+            Some("eta2") => "selective by eta2, for some activations are negative",
+            Some(_) => "selective by selectivity",
+            None if found.labelled == 0 => "there are no labels, so units are not ranked",
+            None => "all labels are of one class, so units are not ranked",
+        };
         println!(
-            "{}: {} units, {} images ({} labelled, {} classes); selective by {by}\n",
+            "{}: {} units, {} images ({} labelled, {} classes); {by}\n",
             found.layer,
             found.width,
             found.images,
@@ -64,16 +69,17 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             found.classes.len()
         );
         let rows = found.units.iter().map(|unit| {
-            let best = unit.class_means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let others = (unit.class_means.iter().sum::<f64>() - best) / (unit.class_means.len().max(2) - 1) as f64;
+            let shown =
+                |value: Option<f64>, digits: usize| value.map_or_else(|| "–".into(), |v| format!("{v:.digits$}"));
+            let (own, others) = unit.means();
             let images: Vec<&str> = unit.images.iter().take(3).map(|excited| &excited.image.path[..]).collect();
             vec![
                 unit.unit.to_string(),
-                unit.selectivity.map_or_else(|| "–".into(), |index| format!("{index:.2}")),
-                format!("{:.2}", unit.eta2),
-                unit.class.clone(),
-                format!("{best:.3}"),
-                format!("{others:.3}"),
+                shown(unit.selectivity, 2),
+                shown(unit.eta2, 2),
+                unit.class.clone().unwrap_or_else(|| "–".into()),
+                shown(own, 3),
+                shown(others, 3),
                 images.join(", "),
             ]
         });

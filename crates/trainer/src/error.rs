@@ -119,8 +119,8 @@ pub enum Error {
     },
     /// A class cannot be spread over all folds.
     #[error(
-        "class '{class}' has {groups} image(s), fewer than the {folds} folds of the cross-validation; \
-         use at most {groups} folds, add images of it, or use a fixed split"
+        "class '{class}' has {groups} image(s), fewer than the {folds} folds of the cross-validation; {}",
+        instead_of_folds(*groups)
     )]
     ClassSmallerThanFolds {
         /// Name of the class.
@@ -275,4 +275,12 @@ fn split_names(splits: &[String]) -> String {
     }
     let quoted: Vec<String> = splits.iter().map(|split| format!("'{split}'")).collect();
     quoted.join(", ")
+}
+
+/// What can be done about a class that has so few images; folds are two or more.
+fn instead_of_folds(groups: usize) -> String {
+    match groups {
+        0 | 1 => "folds are at least 2, so add images of it, leave the class out, or use a fixed split".into(),
+        _ => format!("use at most {groups} folds, add images of it, or use a fixed split"),
+    }
 }

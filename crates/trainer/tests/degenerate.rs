@@ -80,10 +80,11 @@ fn rows_that_cannot_be_told_apart_are_refused() {
 fn folds_need_rows_of_every_class() {
     for head in heads() {
         let params = |folds| TrainParams::new(head).cs([1.0]).validation(Validation::KFold(folds));
-        let error = run(&noise(3, 4), &[0, 1, 0], params(5), None).unwrap_err().to_string();
-        assert!(error.contains("fewer than the 5 folds") && error.contains("use at most"), "{error}");
+        let error = run(&noise(5, 4), &[0, 1, 0, 1, 0], params(5), None).unwrap_err().to_string();
+        assert!(error.contains("fewer than the 5 folds") && error.contains("use at most 2 folds"), "{error}");
         let error = run(&noise(6, 4), &[0, 0, 0, 0, 0, 1], params(2), None).unwrap_err().to_string();
-        assert!(error.contains("class '1' has 1 image(s)"), "{error}");
+        assert!(error.contains("class '1' has 1 image(s)") && error.contains("leave the class out"), "{error}");
+        assert!(!error.contains("use at most"), "there is no fold of one: {error}");
         // A fixed split that leaves a class no row to train on.
         let holdout = TrainParams::new(head).cs([1.0]).validation(Validation::Holdout(vec![5]));
         let error = run(&noise(6, 4), &[0, 0, 0, 0, 0, 1], holdout, None).unwrap_err();

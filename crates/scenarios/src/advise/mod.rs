@@ -327,7 +327,7 @@ impl Subject<'_> {
         let scenarios = rules::possible(size.reading, similarity.reading);
 
         let (mut leep, mut transferability, mut swept) = (None, Vec::new(), None);
-        match folds(&sample) {
+        match folds(&sample, &training, options.sample) {
             Err(left) => left_out.push(left),
             Ok(_) if self.candidates.is_empty() => left_out.push(LeftOut {
                 what: "the quick sweep".into(),
@@ -353,7 +353,7 @@ impl Subject<'_> {
             Some(sweep) => scenarios.iter().map(|&scenario| rules::check(scenario, sweep)).collect(),
             None => Vec::new(),
         };
-        let next = next::commands(options, provenance, &rules, swept.as_ref());
+        let next = next::commands(options, &sample, &rules, swept.as_ref());
         Ok(Advice {
             target: options.target.clone(),
             backbone: provenance.backbone.clone(),
@@ -403,21 +403,36 @@ impl Subject<'_> {
 /// Deals of the folds of the quick sweep.
 const REPEATS: usize = 3;
 
-/// How many folds the labels of a sample allow: five, or as many as the smallest class has images.
-fn folds(sample: &Cache) -> Result<usize, LeftOut> {
+/// How many folds the labels of a sample allow: five, or as many as the smallest class has images. `training`: the labels of all
+/// training images; `wanted`: how many of them the sample was to hold.
+fn folds(sample: &Cache, training: &[(Option<usize>, bool)], wanted: usize) -> Result<usize, LeftOut> {
     let mut counts = vec![0usize; sample.classes().len()];
     for &label in &sample.rows().label {
         if let Some(count) = usize::try_from(label).ok().and_then(|label| counts.get_mut(label)) {
             *count += 1;
         }
     }
-    let present: Vec<usize> = counts.into_iter().filter(|&count| count > 0).collect();
+    let present: Vec<(usize, usize)> = counts.into_iter().enumerate().filter(|(_, count)| *count > 0).collect();
     let left = |why: String| LeftOut { what: "the quick sweep, LogME, H-score and LEEP".into(), why, command: None };
-    match present.iter().min() {
-        _ if present.len() < 2 => Err(left("the images have no labels of two classes".into())),
-        Some(&smallest) if smallest < 2 => {
-            Err(left("a class has fewer than two images in the sample; give a larger --sample".into()))
+    match present.iter().copied().min_by_key(|&(_, count)| count) {
+        _ if present.len() < 2 => {
+            let first = training.iter().find_map(|(label, _)| *label);
+            let several = training.iter().any(|(label, _)| label.is_some() && *label != first);
+            Err(left(match several && sample.rows().len() >= wanted {
+                true => "there is one class in the sample; give a larger --sample".into(),
+                false => "the images have no labels of two classes".into(),
+            }))
         }
-        smallest => Ok(smallest.copied().unwrap_or(2).min(5)),
+        Some((class, 1)) => {
+            let name = &sample.classes()[class];
+            let of_class = training.iter().filter(|(label, _)| *label == Some(class)).count();
+            // A sample that is not full holds every image that can be used.
+            let more = of_class > 1 && sample.rows().len() >= wanted;
+            Err(left(match more {
+                true => format!("class '{name}' has one image in the sample; give a larger --sample"),
+                false => format!("class '{name}' has a single image; add images of it, or leave the class out"),
+            }))
+        }
+        smallest => Ok(smallest.map_or(2, |(_, count)| count).min(5)),
     }
 }

@@ -115,10 +115,11 @@ pub(super) fn no_classifier(backbone: &Backbone) -> LeftOut {
     }
 }
 
-/// The commands to go on with: what the first open scenario's rule and the measurement together say.
+/// The commands to go on with: what the first open scenario's rule and the measurement together say. Where no head can be trained,
+/// a look at the images, which needs no labels.
 pub(super) fn commands(
     options: &AdviseOptions,
-    provenance: &Provenance,
+    sample: &Cache,
     rules: &[RuleCheck],
     sweep: Option<&Sweep>,
 ) -> Vec<String> {
@@ -130,7 +131,7 @@ pub(super) fn commands(
     if !from_cache {
         let mut extract = words(&["headstart", "extract", "--images"]);
         extract.push(options.target.clone().into());
-        extract.extend(words(&["--backbone", &provenance.backbone]));
+        extract.extend(words(&["--backbone", &sample.provenance().backbone]));
         match &options.weights {
             Some(WeightsChoice::File(file)) => extract.extend([OsString::from("--weights"), file.into()]),
             Some(WeightsChoice::Random(seed)) => extract.extend(words(&["--weights", &format!("random:{seed}")])),
@@ -141,7 +142,17 @@ pub(super) fn commands(
         commands.push(quoted(&extract));
     }
     let chosen = sweep.zip(rules.first().and_then(|rule| rule.take)).map(|(sweep, take)| &sweep.rows[take]);
-    let Some(row) = chosen else { return commands };
+    let Some(row) = chosen else {
+        // Layers come in the order of the network, and what the last one sees is nearest to what people see.
+        let layer = super::vectors(sample).last().filter(|_| from_cache);
+        commands.extend(layer.map(|layer| {
+            let mut map = words(&["headstart", "map"]);
+            map.push(cache.into());
+            map.extend(words(&["--layer", &layer.name, "-o", &format!("{name}-map.png")]));
+            quoted(&map)
+        }));
+        return commands;
+    };
     let mut compare = words(&["headstart", "sweep"]);
     compare.push(cache.clone().into());
     compare.extend(words(&["--standardize"]));

@@ -62,6 +62,18 @@ impl Advice {
         shown.collect::<Vec<_>>().join(" or ")
     }
 
+    /// Why no head can be trained yet, where that is so.
+    pub fn no_head(&self) -> Option<&'static str> {
+        let classes = self.size.classes.iter().filter(|(_, images)| *images > 0).count();
+        match &self.sweep {
+            Some(_) => None,
+            None if classes < 2 => Some(
+                "a head needs images of two classes or more: a folder for each class, or a CSV with path,label, says which is which",
+            ),
+            None => Some("no head can be trained yet: see what was not measured, and why"),
+        }
+    }
+
     /// Writes `index.html` and `metrics.json` into a folder, which is made if need be, and gives the path of the page.
     ///
     /// # Errors
@@ -93,7 +105,10 @@ impl Advice {
             };
             sections.push(section("Not measured", &self.left_out.iter().map(item).collect::<String>()));
         }
-        sections.push(section("What to run next", &pre(&self.next.join("\n"))));
+        let missing =
+            self.no_head().map_or_else(String::new, |missing| format!("<p>{}.</p>", escape(&capital(missing))));
+        let commands = if self.next.is_empty() { String::new() } else { pre(&self.next.join("\n")) };
+        sections.push(section("What to run next", &(missing + &commands)));
         sections.push(section("The command", &pre(command)));
         let headline = self.headline();
         Document { title: &title, about: &about, lead: &lead, headline: &headline, main: &sections.concat() }.html()

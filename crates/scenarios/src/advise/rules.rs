@@ -3,12 +3,9 @@
 use super::Reading;
 use crate::{
     scenario::Scenario,
-    sweep::{Sweep, SweepRow},
+    sweep::{ALPHA, Sweep, SweepRow},
 };
 use serde::Serialize;
-
-/// p below which two rows of the quick sweep are taken to differ.
-const ALPHA: f64 = 0.05;
 
 /// Every case that readings of the two axes (high: large, similar) leave open; an axis without a reading leaves both sides open.
 pub fn possible(size: Reading, similarity: Option<Reading>) -> Vec<Scenario> {
@@ -90,14 +87,18 @@ pub fn check(scenario: Scenario, sweep: &Sweep) -> RuleCheck {
     let (by_rule, against) = (&sweep.rows[ruled], &sweep.rows[other]);
     let (name, other_name) =
         if top_wanted { ("the top layer", "an earlier one") } else { ("an earlier layer", "the top one") };
-    // The best of both is the best of all, which the other was compared with.
+    // The best of both is the best of all, which the other was compared with. Each is the best of several rows, so p is the one that
+    // is corrected for all of them.
     let (winner, loser) = if ruled == best_of_all { (by_rule, against) } else { (against, by_rule) };
-    let p = loser.against_best.as_ref().map(|comparison| comparison.p);
+    let p = loser.against_best.as_ref().map(|comparison| comparison.p_holm);
     let both = format!(
         "{name} reaches {}, {other_name} {}{}",
         shown(by_rule),
         shown(against),
-        p.map_or_else(String::new, |p| format!(" (p {}, corrected resampled t-test on the same folds)", bound(p)))
+        p.map_or_else(String::new, |p| format!(
+            " (p {} after Holm's correction, corrected resampled t-test on the same folds)",
+            bound(p)
+        ))
     );
     match p {
         Some(p) if p <= ALPHA && std::ptr::eq(winner, by_rule) => made(Verdict::Agree, both, ruled),
@@ -123,7 +124,8 @@ mod tests {
     use headstart_trainer::{HeadKind, Metric, Tuned};
 
     fn row(layer: &str, depth: f64, score: f64, p: Option<f64>) -> SweepRow {
-        let comparison = |p| Comparison { difference: -0.1, standard_error: 0.05, p, p_holm: p, test_p: None };
+        // p alone would tell any two rows apart.
+        let comparison = |p_holm| Comparison { difference: -0.1, standard_error: 0.05, p: 1e-9, p_holm, test_p: None };
         SweepRow {
             cache: "x.h5".into(),
             backbone: "resnet18".into(),

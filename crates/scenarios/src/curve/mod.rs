@@ -19,7 +19,7 @@ pub use persistence::Persistence;
 pub use power_law::PowerLaw;
 pub use training::Recipe;
 
-use crate::sweep::cache_names;
+use crate::sweep::{GivenTwice, cache_names, given_once};
 use draws::Draws;
 use headstart_cache::{Augmentation, Cache, LayerInfo, Provenance};
 use headstart_trainer::{Estimate, HeadKind, Metric, Metrics, Tuned, mean_of_trainings};
@@ -28,6 +28,7 @@ use outlook::Wrong;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::{
+    collections::HashSet,
     path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -134,6 +135,8 @@ pub struct Point {
     pub train_sd: Option<f64>,
     /// Folds on which C was chosen; 0 where the images were too few and the default was taken.
     pub folds: usize,
+    /// Mean of the metric over folds and draws; none where a draw has no folds.
+    pub cv_score: Option<f64>,
     /// What was chosen, in the order of the draws.
     pub tuned: Vec<Tuned>,
     /// Test accuracy of each draw.
@@ -175,8 +178,8 @@ pub enum CurveError {
         classes: String,
     },
     /// A cache is given twice.
-    #[error("{}: the cache is given twice", .0.display())]
-    Twice(PathBuf),
+    #[error(transparent)]
+    Twice(#[from] GivenTwice),
     /// Caches of different images.
     #[error(
         "{}: of its {images} {what} images only {common} are in every cache (matched by class and path); curves compare \
@@ -235,15 +238,16 @@ impl CurveError {
 /// complete, are found before anything is trained.
 pub fn curves(options: &CurveOptions, progress: &(dyn Fn(&str, usize, usize) + Sync)) -> Result<Curves, CurveError> {
     let mut caches: Vec<(Cache, Vec<LayerInfo>)> = Vec::new();
+    given_once(&options.caches)?;
     for path in &options.caches {
-        if caches.iter().any(|(known, _)| known.path() == path) {
-            return Err(CurveError::Twice(path.clone()));
-        }
         let cache = Cache::open(path)?;
-        let layers = match &options.layers[..] {
+        let mut layers: Vec<LayerInfo> = match &options.layers[..] {
             [] => cache.layers().to_vec(),
             names => names.iter().map(|name| cache.find_layer(name).cloned()).collect::<Result<_, _>>()?,
         };
+        // What is named twice is one curve.
+        let mut known: HashSet<String> = HashSet::new();
+        layers.retain(|layer| known.insert(layer.name.clone()));
         if layers.is_empty() {
             return Err(CurveError::NoLayers(path.clone()));
         }
@@ -403,6 +407,7 @@ impl Run<'_> {
             draws.iter().map(|one| Metrics::new(&self.images.classes, truth, &one.predicted, None)).collect();
         let by_draw: Vec<f64> = scores.iter().map(|metrics| metrics.accuracy.value).collect();
         let training: Vec<f64> = draws.iter().map(|one| one.training_accuracy).collect();
+        let cv_scores: Option<Vec<f64>> = draws.iter().map(|one| one.cv_score).collect();
         let balanced: f64 = scores.iter().map(|metrics| metrics.balanced_accuracy.value).sum();
         Point {
             asked: step.asked.clone(),
@@ -414,6 +419,7 @@ impl Run<'_> {
             train: training.iter().sum::<f64>() / training.len() as f64,
             train_sd: deviation(&training),
             folds: draws.iter().map(|one| one.folds).min().unwrap_or(0),
+            cv_score: cv_scores.map(|scores| scores.iter().sum::<f64>() / draws.len() as f64),
             tuned: draws.iter().map(|one| one.tuned).collect(),
             by_draw,
             unconverged: draws.iter().filter(|one| !one.converged).count(),

@@ -31,6 +31,8 @@ pub struct Trained {
     pub predicted: Vec<usize>,
     /// What was chosen.
     pub tuned: Tuned,
+    /// Mean of the metric over the folds; none where there were none.
+    pub cv_score: Option<f64>,
     /// On how many folds; 0 where there were too few images, and the default was taken.
     pub folds: usize,
     /// Whether the final fit came as close to its optimum as asked.
@@ -70,6 +72,7 @@ pub fn train(rows: &Rows, images: &[usize], recipe: &Recipe) -> Result<Vec<Train
             training_accuracy: outcome.training_metrics.accuracy.value,
             predicted,
             tuned: outcome.model.tuned(),
+            cv_score: outcome.training.cv_score.filter(|score| score.is_finite()),
             folds,
             converged: outcome.refit.certificate.converged,
         })

@@ -187,7 +187,7 @@ fn same_class(rows: ArrayView2<f64>, labels: &[Option<&str>]) -> Option<f64> {
 }
 
 impl MapPoint {
-    /// Whether it is drawn as a ring: an image that is not trained on.
+    /// Whether it is drawn as an outline: an image that is not trained on.
     pub fn is_hollow(&self) -> bool {
         matches!(self.image.split.as_str(), "test" | "val")
     }

@@ -40,7 +40,11 @@ impl<'a> Sheet<'a> {
             .map(|(image, said, expected)| (image, said, expected, thumbnail::of(listed_from, &image.path)))
             .collect();
         let class = |image: &ImageRow, expected: bool| {
-            let class = if expected { "hit" } else { "miss" };
+            let class = match &image.class {
+                None => "note",
+                Some(_) if expected => "hit",
+                Some(_) => "miss",
+            };
             let label = image.class.as_deref().unwrap_or("no label");
             let split = if image.split.is_empty() { String::new() } else { format!(" · {}", escape(&image.split)) };
             format!(r#"<span class="{class}">{}</span>{split}"#, name(label))

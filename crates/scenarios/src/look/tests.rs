@@ -64,11 +64,11 @@ fn units_are_measured_as_defined() {
     let layer = cache.layers()[0].clone();
     let all = values(&cache, &layer);
     let found = units(&cache, &layer, &Wanted::Most(3), 4).unwrap();
-    assert_eq!((found.images, found.labelled, found.width, found.ranked_by), (90, 90, 8, "eta2"));
+    assert_eq!((found.images, found.labelled, found.width, found.ranked_by), (90, 90, 8, Some("eta2")));
     assert!(found.units.is_sorted_by(|a, b| a.eta2 >= b.eta2));
     let every = units(&cache, &layer, &Wanted::Units((0..8).collect()), 4).unwrap();
-    let best = every.units.iter().map(|unit| unit.eta2).fold(0.0, f64::max);
-    assert_eq!(found.units[0].eta2, best);
+    let best = every.units.iter().map(|unit| unit.eta2.unwrap()).fold(0.0, f64::max);
+    assert_eq!(found.units[0].eta2, Some(best));
     for unit in &every.units {
         let label = |row: usize| cache.rows().label[row] as usize;
         let of = |class: usize| -> Vec<f64> {
@@ -78,7 +78,7 @@ fn units_are_measured_as_defined() {
         let column: Vec<f64> = all.iter().map(|(_, values)| values[unit.unit]).collect();
         let total: f64 = column.iter().map(|value| (value - mean(&column)).powi(2)).sum();
         let between: f64 = (0..3).map(|class| 30.0 * (mean(&of(class)) - mean(&column)).powi(2)).sum();
-        assert!((unit.eta2 - between / total).abs() < 1e-9, "{unit:?}");
+        assert!((unit.eta2.unwrap() - between / total).abs() < 1e-9, "{unit:?}");
         assert_eq!(unit.selectivity, None, "some activations are negative");
         for class in 0..3 {
             assert!((unit.class_means[class] - mean(&of(class))).abs() < 1e-9);
@@ -87,8 +87,12 @@ fn units_are_measured_as_defined() {
         sorted.sort_by(|a, b| b.total_cmp(a));
         assert_eq!(unit.images.iter().map(|excited| excited.activation).collect::<Vec<_>>(), sorted[..4]);
         let largest = unit.class_means.iter().copied().fold(f64::MIN, f64::max);
-        let class = cache.classes().iter().position(|class| *class == unit.class).unwrap();
+        let class = cache.classes().iter().position(|class| Some(class) == unit.class.as_ref()).unwrap();
         assert_eq!(unit.class_means[class], largest);
+        let others = unit.class_means.iter().enumerate().filter(|(at, _)| *at != class).map(|(_, mean)| mean);
+        let (own, rest) = unit.means();
+        assert_eq!(own, Some(largest));
+        assert!((rest.unwrap() - others.sum::<f64>() / 2.0).abs() < 1e-9);
     }
     let error = units(&cache, &layer, &Wanted::Units(vec![8]), 1).unwrap_err().to_string();
     assert!(error.contains("unit 8; layer fc1:flatten has units 0 to 7"), "{error}");

@@ -29,10 +29,10 @@ pub struct Unit {
     /// the others; 0 for none, 1 for a unit that one class alone excites. None where activations are negative or all zero.
     pub selectivity: Option<f64>,
     /// The share of the variance that lies between the classes: the correlation ratio η² (Fisher 1925). 0 to 1, whatever the
-    /// activations.
-    pub eta2: f64,
-    /// The class that excites it most.
-    pub class: String,
+    /// activations. None of images of fewer than two classes.
+    pub eta2: Option<f64>,
+    /// The class that excites it most; none where no image has a label.
+    pub class: Option<String>,
     /// Mean activation of every class, in their order.
     pub class_means: Vec<f64>,
     /// The images that excite it most.
@@ -64,8 +64,9 @@ pub struct Units {
     pub labelled: usize,
     /// Classes that have images.
     pub classes: Vec<String>,
-    /// The measure by which units are called selective: `selectivity`, or `eta2` where some activation is negative.
-    pub ranked_by: &'static str,
+    /// The measure by which units are called selective: `selectivity`, or `eta2` where some activation is negative. None where the
+    /// images are not of two classes or more: the units are the first ones then.
+    pub ranked_by: Option<&'static str>,
     /// The units.
     pub units: Vec<Unit>,
 }
@@ -87,7 +88,7 @@ pub fn units(cache: &Cache, layer: &LayerInfo, wanted: &Wanted, count: usize) ->
     let measured: Vec<Measures> = (0..layer.width).map(|unit| sums.measures(unit, &present)).collect();
     let negative = sums.least.iter().any(|&least| least < 0.0);
     let rank = |unit: usize| match negative {
-        true => measured[unit].eta2,
+        true => measured[unit].eta2.unwrap_or(0.0),
         false => measured[unit].selectivity.unwrap_or(0.0),
     };
     let chosen: Vec<usize> = match wanted {
@@ -111,7 +112,7 @@ pub fn units(cache: &Cache, layer: &LayerInfo, wanted: &Wanted, count: usize) ->
     let excited = |(activation, row)| Excited { image: image(cache, row), activation: f64::from(activation) };
     let unit = |(&unit, top): (&usize, Vec<(f32, usize)>)| {
         let Measures { selectivity, eta2, means, best } = measured[unit].clone();
-        let class = best.map_or_else(String::new, |class| cache.classes()[class].clone());
+        let class = best.map(|class| cache.classes()[class].clone());
         let images = top.into_iter().map(excited).collect();
         Unit { unit, selectivity, eta2, class, class_means: means, images }
     };
@@ -122,7 +123,7 @@ pub fn units(cache: &Cache, layer: &LayerInfo, wanted: &Wanted, count: usize) ->
         images: rows.len(),
         labelled: sums.counts.sum() as usize,
         classes: present.iter().map(|&class| cache.classes()[class].clone()).collect(),
-        ranked_by: if negative { "eta2" } else { "selectivity" },
+        ranked_by: (present.len() > 1).then_some(if negative { "eta2" } else { "selectivity" }),
         units: chosen.iter().zip(top).map(unit).collect(),
     })
 }
@@ -144,7 +145,7 @@ struct Sums {
 #[derive(Clone)]
 struct Measures {
     selectivity: Option<f64>,
-    eta2: f64,
+    eta2: Option<f64>,
     /// Of the classes that are present.
     means: Vec<f64>,
     best: Option<usize>,
@@ -195,8 +196,19 @@ impl Sums {
             let rest = (means.iter().sum::<f64>() - means[best]) / (means.len() - 1) as f64;
             (means[best] > 0.0).then(|| (means[best] - rest) / (means[best] + rest))
         });
-        let eta2 = if total > 0.0 { (between / total).clamp(0.0, 1.0) } else { 0.0 };
+        let eta2 = (means.len() > 1).then(|| if total > 0.0 { (between / total).clamp(0.0, 1.0) } else { 0.0 });
         Measures { selectivity, eta2, best: best.map(|at| present[at]), means }
+    }
+}
+
+impl Unit {
+    /// Mean activation of the class that excites it most, and the mean of those of the other classes, as far as there are any.
+    pub fn means(&self) -> (Option<f64>, Option<f64>) {
+        let best = self.class_means.iter().copied().reduce(f64::max);
+        let others = self.class_means.len().saturating_sub(1);
+        let rest =
+            best.filter(|_| others > 0).map(|best| (self.class_means.iter().sum::<f64>() - best) / others as f64);
+        (best, rest)
     }
 }
 
@@ -212,16 +224,19 @@ impl Units {
                 unit.selectivity.map_or_else(String::new, |index| format!("Class selectivity index {index:.2}. "));
             let means: Vec<String> =
                 self.classes.iter().zip(&unit.class_means).map(|(class, mean)| format!("{class} {mean:.3}")).collect();
-            let about = format!(
-                "{selectivity}Between the classes lie {:.0} % of its variance (η²). Mean activation: {}.",
-                100.0 * unit.eta2,
-                means.join(", ")
-            );
+            let between = unit.eta2.map_or_else(String::new, |eta2| {
+                format!("Between the classes lie {:.0} % of its variance (η²). ", 100.0 * eta2)
+            });
+            let about = match &means[..] {
+                [] => "No image has a label, so nothing can be said of classes.".into(),
+                means => format!("{selectivity}{between}Mean activation: {}.", means.join(", ")),
+            };
             let images = unit.images.iter().map(|excited| {
-                let own = excited.image.class.as_deref() == Some(&unit.class);
+                let own = unit.class.is_some() && excited.image.class == unit.class;
                 (&excited.image, format!("{:.4}", excited.activation), own)
             });
-            sheet.section(&format!("Unit {}: {}", unit.unit, unit.class), &about, images);
+            let class = unit.class.as_ref().map_or_else(String::new, |class| format!(": {class}"));
+            sheet.section(&format!("Unit {}{class}", unit.unit), &about, images);
         }
         let about = format!("{}, {} of {} units, {} images", self.layer, self.units.len(), self.width, self.images);
         write_page(folder, self, &sheet.page("What excites units", &about))

@@ -10,7 +10,7 @@ use plotters::{
     chart::{ChartBuilder, LabelAreaPosition},
     coord::Shift,
     drawing::{DrawingArea, DrawingAreaErrorKind},
-    element::{Circle, PathElement, Text},
+    element::{PathElement, Text},
     series::{DashedLineSeries, LineSeries},
     style::{
         BLACK, Color, RGBColor, TextStyle, WHITE,
@@ -172,12 +172,10 @@ impl Placed<'_> {
             let forecast = series.forecast.iter().map(|&(images, score)| place(images, score));
             chart.draw_series(DashedLineSeries::new(forecast, 7, 4, colour.stroke_width(2)))?;
             if let Some(&(images, score)) = series.forecast.last() {
-                let at = chart.backend_coord(&place(images, score));
-                area.draw(&Circle::new(at, 4, WHITE.filled()))?;
-                area.draw(&Circle::new(at, 4, colour.stroke_width(2)))?;
+                legend::marker(area, chart.backend_coord(&place(images, score)), index, true)?;
             }
             for point in &series.points {
-                legend::marker(area, chart.backend_coord(&place(point.images, point.score)), index)?;
+                legend::marker(area, chart.backend_coord(&place(point.images, point.score)), index, false)?;
             }
         }
         let corner = (self.corner.0 as i32, self.corner.1 as i32);

@@ -1,13 +1,16 @@
 //! Markers, and the list of what they stand for.
 
-use super::colour;
+use super::{
+    colour,
+    mark::{Mark, RADIUS},
+};
 use plotters::{
     backend::DrawingBackend,
     coord::Shift,
     drawing::{DrawingArea, DrawingAreaErrorKind},
-    element::{Circle, Cross, EmptyElement, PathElement, Rectangle, Text, TriangleMarker},
+    element::{Circle, PathElement, Polygon, Text},
     style::{
-        BLACK, Color, IntoFont, TextStyle,
+        BLACK, Color, IntoFont, TextStyle, WHITE,
         text_anchor::{HPos, Pos, VPos},
     },
 };
@@ -31,19 +34,42 @@ pub fn width<'n>(names: impl IntoIterator<Item = &'n str>) -> u32 {
     names.into_iter().map(text_width).max().unwrap_or(0) + DASH as u32 + 8
 }
 
-/// Draws the marker of series `index` at a pixel.
+/// Pixels for a unit of [`Mark`].
+const SCALE: f64 = 1.3;
+
+/// Draws the marker of series `index` at a pixel; hollow, only its outline.
 pub fn marker<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
-    at: (i32, i32),
+    (x, y): (i32, i32),
     index: usize,
+    hollow: bool,
 ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
-    let colour = colour(index);
-    match index % 4 {
-        0 => area.draw(&Circle::new(at, 5, colour.filled())),
-        1 => area.draw(&TriangleMarker::new(at, 7, colour.filled())),
-        2 => area.draw(&Cross::new(at, 5, colour.stroke_width(3))),
-        _ => area.draw(&(EmptyElement::at(at) + Rectangle::new([(-5, -5), (5, 5)], colour.filled()))),
+    let (colour, mark) = (colour(index), Mark::of(index));
+    let (inside, cut) = if hollow { (WHITE, colour) } else { (colour, WHITE) };
+    let pixels = |length: f64| (SCALE * length).round() as i32;
+    if mark.corners.is_empty() {
+        area.draw(&Circle::new((x, y), pixels(RADIUS), inside.filled()))?;
+        if hollow {
+            area.draw(&Circle::new((x, y), pixels(RADIUS), colour.stroke_width(2)))?;
+        }
+    } else {
+        let mut corners: Vec<(i32, i32)> =
+            mark.corners.iter().map(|&(right, down)| (x + pixels(right), y + pixels(down))).collect();
+        area.draw(&Polygon::new(corners.clone(), inside.filled()))?;
+        if hollow {
+            corners.push(corners[0]);
+            area.draw(&PathElement::new(corners, colour.stroke_width(2)))?;
+        }
     }
+    let half = pixels(RADIUS);
+    let (across, down) = mark.cut.lines();
+    if across {
+        area.draw(&PathElement::new(vec![(x - half, y), (x + half, y)], cut.stroke_width(2)))?;
+    }
+    if down {
+        area.draw(&PathElement::new(vec![(x, y - half), (x, y + half)], cut.stroke_width(2)))?;
+    }
+    Ok(())
 }
 
 /// Lists the names of series under each other, from this pixel on; gives the height at which the list ends.
@@ -58,7 +84,7 @@ pub fn draw<'n, B: DrawingBackend>(
         let y = y + LINE / 2 + LINE * index as i32;
         below = y + LINE / 2;
         area.draw(&PathElement::new(vec![(x, y), (x + DASH, y)], colour(index).stroke_width(2)))?;
-        marker(area, (x + DASH / 2, y), index)?;
+        marker(area, (x + DASH / 2, y), index, false)?;
         area.draw(&Text::new(name.to_string(), (x + DASH + 8, y), style.clone()))?;
     }
     Ok(below)

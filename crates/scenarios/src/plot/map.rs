@@ -1,7 +1,7 @@
 //! Images as points, a colour and a marker for each class; test images are hollow.
 
 use super::{
-    Drawing, PlotError, colour,
+    Drawing, PlotError,
     legend::{self, LETTER},
     padded, register_fonts, write,
 };
@@ -10,8 +10,7 @@ use plotters::{
     chart::ChartBuilder,
     coord::Shift,
     drawing::{DrawingArea, DrawingAreaErrorKind},
-    element::Circle,
-    style::{Color, RGBColor, WHITE},
+    style::{RGBColor, WHITE},
 };
 use std::path::Path;
 
@@ -24,7 +23,7 @@ pub struct MapPlotPoint {
     pub y: f64,
     /// Which of [`MapPlot::classes`].
     pub class: usize,
-    /// Whether it is drawn as a ring: an image that is not trained on.
+    /// Whether it is drawn as an outline: an image that is not trained on.
     pub hollow: bool,
 }
 
@@ -109,12 +108,7 @@ impl Placed<'_> {
             .draw()?;
         for point in &plot.points {
             let at = chart.backend_coord(&(point.x, point.y));
-            if point.hollow {
-                area.draw(&Circle::new(at, 4, WHITE.filled()))?;
-                area.draw(&Circle::new(at, 4, colour(point.class).stroke_width(2)))?;
-            } else {
-                legend::marker(area, at, point.class)?;
-            }
+            legend::marker(area, at, point.class, point.hollow)?;
         }
         let corner = (self.corner.0 as i32, self.corner.1 as i32);
         legend::draw(area, corner, plot.classes.iter().map(String::as_str))?;
@@ -142,6 +136,19 @@ mod tests {
         let text = std::fs::read_to_string(folder.path().join("map.svg")).unwrap();
         for word in ["cells", "first", "second", "round", "long"] {
             assert!(text.contains(word), "{word}");
+        }
+        // Classes are told apart by their marks alone, and so are their test images.
+        let marks = |class, hollow| {
+            let plot = MapPlot { points: vec![point(0.0, class, hollow)], classes: Vec::new(), ..plot.clone() };
+            let path = folder.path().join("one.svg");
+            draw_map(&plot, &path).unwrap();
+            let text = std::fs::read_to_string(path).unwrap();
+            // Without colours.
+            text.split('"').filter(|part| !part.starts_with('#')).collect::<String>()
+        };
+        for hollow in [false, true] {
+            let drawn: std::collections::HashSet<String> = (0..12).map(|class| marks(class, hollow)).collect();
+            assert_eq!(drawn.len(), 12);
         }
         plot.points.clear();
         assert!(draw_map(&plot, &folder.path().join("none.svg")).is_err());

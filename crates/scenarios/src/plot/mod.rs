@@ -1,9 +1,10 @@
 //! Pictures, as SVG or PNG by the file's ending. Colours are Okabe and Ito's, which colour-blind readers can tell apart;
-//! every series also has its own marker, so that a print in black and white can be read.
+//! every series also has its own mark ([`mark`]), so that a print in black and white can be read.
 
 mod curves;
 mod legend;
 mod map;
+pub(crate) mod mark;
 mod models;
 mod scores;
 

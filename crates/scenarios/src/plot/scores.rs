@@ -173,7 +173,7 @@ impl Placed<'_> {
             let line = series.points.iter().map(|point| place(point, point.score));
             chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
             for point in &series.points {
-                legend::marker(area, chart.backend_coord(&place(point, point.score)), index)?;
+                legend::marker(area, chart.backend_coord(&place(point, point.score)), index, false)?;
             }
         }
         let corner = (layout.size.0 - MARGIN - layout.legend + 2 * GAP, MARGIN + TITLE);

@@ -30,6 +30,7 @@ mod fixture;
 #[cfg(test)]
 pub(crate) use fixture::assert_well_formed;
 
+pub use command::quoted;
 pub use learning::write_curves;
 
 use crate::look::map::FeatureMap;

@@ -4,7 +4,10 @@ use super::{
     axes::shares,
     html::{escape, name, percent},
 };
-use crate::plot::ScorePlot;
+use crate::plot::{
+    ScorePlot,
+    mark::{Mark, RADIUS},
+};
 
 /// As other plots of the page: letters stay readable on a phone.
 const WIDTH: f64 = super::axes::WIDTH;
@@ -15,8 +18,6 @@ const BOTTOM: f64 = 40.0;
 const RIGHT: f64 = 14.0;
 /// Letters of a name that are shown; the rest is in its tooltip.
 const LETTERS: usize = 20;
-/// Markers that are told apart without colours.
-pub const MARKERS: usize = 4;
 
 /// The picture with its legend.
 pub fn figure(plot: &ScorePlot, caption: &str) -> String {
@@ -103,15 +104,21 @@ fn picture(plot: &ScorePlot) -> String {
 /// Colours in the page's style.
 pub const COLOURS: usize = 6;
 
-/// The mark of a series, by which it can be told in black and white.
+/// The mark of a series, by which alone 32 of them can be told apart in black and white.
 pub fn marker(index: usize, x: f64, y: f64) -> String {
-    let class = index % COLOURS;
-    match index % MARKERS {
-        0 => format!(r#"<circle class="dot c{class}" cx="{x:.1}" cy="{y:.1}" r="4"/>"#),
-        1 => format!(r#"<rect class="dot c{class}" x="{:.1}" y="{:.1}" width="7.6" height="7.6"/>"#, x - 3.8, y - 3.8),
-        2 => format!(r#"<path class="dot c{class}" d="M{x:.1},{:.1}l4.6,8h-9.2z"/>"#, y - 5.0),
-        _ => format!(r#"<path class="dot c{class}" d="M{x:.1},{:.1}l5,5l-5,5l-5,-5z"/>"#, y - 5.0),
-    }
+    let (class, mark) = (index % COLOURS, Mark::of(index));
+    let outline = if mark.corners.is_empty() {
+        format!(r#"<circle class="dot c{class}" cx="{x:.1}" cy="{y:.1}" r="{RADIUS}"/>"#)
+    } else {
+        let corner = |&(right, down): &(f64, f64)| format!("{:.1},{:.1}", x + right, y + down);
+        let corners: Vec<String> = mark.corners.iter().map(corner).collect();
+        format!(r#"<polygon class="dot c{class}" points="{}"/>"#, corners.join(" "))
+    };
+    let (across, down) = match mark.cut.lines() {
+        (false, false) => return outline,
+        (across, down) => (if across { "m-4,0h8m-4,0" } else { "" }, if down { "m0,-4v8" } else { "" }),
+    };
+    format!(r#"{outline}<path class="cut c{class}" d="M{x:.1},{y:.1}{across}{down}"/>"#)
 }
 
 /// The end of a long name: layers of one network begin alike.
@@ -144,8 +151,35 @@ mod tests {
         let shown = figure(&plot, "caption");
         assert_well_formed(&shown);
         assert_eq!(shown.matches("whisker").count(), 3);
-        assert_eq!((shown.matches("<circle").count(), shown.matches("<rect").count()), (3, 2), "legend included");
+        assert_eq!((shown.matches("<circle").count(), shown.matches("<polygon").count()), (3, 2), "legend included");
         assert!(shown.contains("95.0 [85.0, 105.0]") && shown.contains("svm &amp; co") && !shown.contains("<b>"));
         assert!(shown.contains("…y.long.name") || shown.contains("…"), "{shown}");
+    }
+
+    #[test]
+    fn marks_differ_without_their_colours() {
+        let bare = |index| {
+            (0..COLOURS).fold(marker(index, 8.0, 8.0), |text, colour| text.replace(&format!(" c{colour}\""), "\""))
+        };
+        let marks: std::collections::HashSet<String> = (0..Mark::COUNT).map(bare).collect();
+        assert_eq!(marks.len(), Mark::COUNT);
+    }
+
+    #[test]
+    fn print_shows_what_the_screen_shows() {
+        let (_, print) = include_str!("style.css").split_once("@media print").unwrap();
+        let value = |name: &str| {
+            let (_, after) = print.split_once(&format!("--{name}: #")).unwrap();
+            after.split(';').next().unwrap()
+        };
+        assert_eq!(value("paper"), "fff");
+        for colour in ["ink", "soft", "blue", "orange", "green", "purple"] {
+            let first = u8::from_str_radix(&value(colour)[..1], 16).unwrap();
+            assert!(first <= 7, "{colour} is too faint on paper");
+        }
+        // Only what nobody has opened is left out.
+        let hidden: Vec<&str> = print.lines().filter(|line| line.contains("display: none")).collect();
+        assert_eq!(hidden, ["  details:not([open]) { display: none; }"]);
+        assert!(!print.contains("visibility") && !print.contains("opacity"));
     }
 }

@@ -4,7 +4,7 @@ use super::{SweepError, SweepOptions};
 use headstart_cache::{Cache, LayerInfo};
 use headstart_extractor::{graph::Graph, zoo};
 use headstart_trainer::{Error, Memory, Part, Vectors};
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 /// One or more layers of a cache.
 pub(super) struct Candidate {
@@ -62,6 +62,9 @@ pub(super) fn of_cache(path: &Path, options: &SweepOptions) -> Result<Vec<Candid
             }
         }
     }
+    // What was asked for twice is one candidate: compared with itself, it would be its own rival.
+    let mut known: HashSet<Vec<String>> = HashSet::new();
+    found.retain(|layers| known.insert(layers.iter().map(|layer| layer.name.clone()).collect()));
     let graph = || zoo::find(&cache.provenance().backbone).ok().map(|architecture| architecture.graph());
     found.into_iter().map(|layers| Ok(Candidate { cache: Cache::open(path)?, layers, graph: graph() })).collect()
 }

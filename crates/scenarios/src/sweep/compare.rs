@@ -19,6 +19,9 @@ pub struct Comparison {
     pub test_p: Option<f64>,
 }
 
+/// p below which two rows are taken to differ.
+pub const ALPHA: f64 = 0.05;
+
 /// A p-value as people read it.
 pub fn p_value(p: f64) -> String {
     if p < 0.001 { "<0.001".into() } else { format!("{p:.3}") }
@@ -43,6 +46,14 @@ pub struct Group {
     /// Index of the row that costs the backbone least (multiply-adds, then bytes) of those whose score is within one standard
     /// error of the best one's (Breiman, Friedman, Olshen and Stone 1984).
     pub cheapest: usize,
+}
+
+impl Group {
+    /// How many of the other rows cannot be told from the best, for all that were compared (Holm's correction).
+    pub fn alike(&self, rows: &[SweepRow]) -> usize {
+        let compared = self.rows.iter().filter_map(|&index| rows[index].against_best.as_ref());
+        compared.filter(|found| found.p_holm > ALPHA).count()
+    }
 }
 
 /// Finds what can be compared, the best of it, and compares the others with that.

@@ -7,7 +7,7 @@ mod page;
 #[cfg(test)]
 mod tests;
 
-pub use compare::{Comparison, Group, p_value};
+pub use compare::{ALPHA, Comparison, Group, p_value};
 pub use depth::cache_names;
 
 use candidate::Candidate;
@@ -19,7 +19,7 @@ use headstart_trainer::{
 use rayon::prelude::*;
 use serde::Serialize;
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -121,6 +121,9 @@ pub enum SweepError {
     /// A cache cannot be read, or lacks a layer.
     #[error(transparent)]
     Cache(#[from] headstart_cache::Error),
+    /// A cache is given twice.
+    #[error(transparent)]
+    Twice(#[from] GivenTwice),
     /// No layer is left to sweep.
     #[error("{}: no layer is pooled by {wanted}; it holds {held}", .cache.display())]
     NoLayers {
@@ -146,12 +149,43 @@ pub enum SweepError {
     },
 }
 
+/// A cache that is given twice, which would be compared with itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: the cache is given twice{}", .path.display(), also(path, first))]
+pub struct GivenTwice {
+    /// The cache.
+    pub path: PathBuf,
+    /// What it is called where it is given first.
+    pub first: PathBuf,
+}
+
+fn also(path: &Path, first: &Path) -> String {
+    if path == first { String::new() } else { format!(", first as {}; name it once", first.display()) }
+}
+
+/// Whether these are all different files, whatever they are called.
+///
+/// # Errors
+/// The first that is not.
+pub(crate) fn given_once(caches: &[PathBuf]) -> Result<(), GivenTwice> {
+    // Files that are not there are missed when they are opened.
+    let file = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+    let files: Vec<PathBuf> = caches.iter().map(file).collect();
+    for (at, path) in caches.iter().enumerate() {
+        if let Some(first) = files[..at].iter().position(|known| *known == files[at]) {
+            return Err(GivenTwice { path: path.clone(), first: caches[first].clone() });
+        }
+    }
+    Ok(())
+}
+
 /// Trains every head on every layer, layers in parallel where memory holds them all; `progress` is told when a layer begins: which
 /// one, how many are done, how many there are.
 ///
 /// # Errors
 /// The first cache or layer that cannot be read or trained on. Incomplete layers are found before anything is trained.
 pub fn sweep(options: &SweepOptions, progress: &(dyn Fn(&str, usize, usize) + Sync)) -> Result<Sweep, SweepError> {
+    given_once(&options.caches)?;
     let mut work: Vec<Candidate> = Vec::new();
     for path in &options.caches {
         work.extend(candidate::of_cache(path, options)?);

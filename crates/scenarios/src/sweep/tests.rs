@@ -263,8 +263,25 @@ fn the_best_the_cheapest_and_what_is_worse() {
     assert_eq!(found.groups, groups);
     let worse = found.rows[0].against_best.as_ref().unwrap();
     assert!(worse.difference < -0.38 && worse.p < 1e-3 && worse.p_holm >= worse.p, "{worse:?}");
+    assert_eq!(found.groups[0].alike(&found.rows), 1);
     assert!((worse.test_p.unwrap() - 0.125).abs() < 1e-12, "four rows that only the best has right: 2 / 2^4");
     assert!(found.rows[2].against_best.is_none() && found.rows[3].against_best.is_none());
+}
+
+#[test]
+fn looking_at_many_rows_makes_no_differences() {
+    let right = [true; 4];
+    // Five rows that are each a little worse than the best, and each told from it if it were the only one.
+    let mut rows = vec![scored("best", 100, &[0.90, 0.91, 0.92, 0.93], &right)];
+    for name in ["a", "b", "c", "d", "e"] {
+        rows.push(scored(name, 10, &[0.88, 0.875, 0.90, 0.90], &right));
+    }
+    let found = compare::sweep(rows, 1);
+    for row in &found.rows[1..] {
+        let against = row.against_best.as_ref().unwrap();
+        assert!(against.p < ALPHA && against.p_holm > ALPHA, "{against:?}");
+    }
+    assert_eq!(found.groups[0].alike(&found.rows), 5);
 }
 
 #[test]

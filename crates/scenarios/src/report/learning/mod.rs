@@ -80,21 +80,52 @@ fn page(content: &Content) -> String {
     Document { title: "Learning curves", about: &about, lead: &lead, headline: &headline(curves), main: &main }.html()
 }
 
-/// The curve that is best with all images; of equals the first.
-fn best(curves: &Curves) -> Option<&Line> {
-    let last = |line: &Line| line.points.last().map_or(0.0, |point| point.test.value);
-    curves.lines.iter().fold(None, |best: Option<&Line>, line| match best {
-        Some(best) if last(best) >= last(line) => Some(best),
-        _ => Some(line),
-    })
+/// What the best curve was chosen by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ChosenBy {
+    /// There is but one.
+    Nothing,
+    CrossValidation,
+    /// The very images that its accuracy is measured on.
+    TestImages,
+}
+
+/// The curve that is best at the largest size; of equals the first. Cross-validation chooses where it has judged every curve, so
+/// that the test images choose nothing.
+fn best(curves: &Curves) -> Option<(&Line, ChosenBy)> {
+    let judged = |line: &Line| line.points.last().and_then(|point| point.cv_score);
+    let by = match curves.lines.len() {
+        0 | 1 => ChosenBy::Nothing,
+        _ if curves.lines.iter().all(|line| judged(line).is_some()) => ChosenBy::CrossValidation,
+        _ => ChosenBy::TestImages,
+    };
+    let merit = |line: &Line| match judged(line).filter(|_| by == ChosenBy::CrossValidation) {
+        Some(score) => curves.metric.merit(score),
+        None => line.points.last().map_or(0.0, |point| point.test.value),
+    };
+    let best = curves.lines.iter().reduce(|best, line| if merit(line) > merit(best) { line } else { best })?;
+    Some((best, by))
 }
 
 fn headline(curves: &Curves) -> String {
-    let Some((line, first, last)) =
-        best(curves).and_then(|line| Some((line, line.points.first()?, line.points.last()?)))
+    let Some((line, by, first, last)) =
+        best(curves).and_then(|(line, by)| Some((line, by, line.points.first()?, line.points.last()?)))
     else {
         return String::new();
     };
+    let lines = curves.lines.len();
+    let chosen = match by {
+        ChosenBy::Nothing => String::new(),
+        ChosenBy::CrossValidation => format!(
+            "The best of {lines} curves by cross-validated {} with {}; the test images chose nothing.",
+            escape(curves.metric.title()),
+            count(last.images, "image", "images")
+        ),
+        ChosenBy::TestImages => {
+            format!("The best of {lines} curves on these test images, so expect somewhat less on others.")
+        }
+    };
+    let chosen = if chosen.is_empty() { chosen } else { format!(r#"<p class="note">{chosen}</p>"#) };
     let accuracy = |point: &Point| {
         card(
             &format!("Accuracy with {}", count(point.images, "image", "images")),
@@ -111,7 +142,7 @@ fn headline(curves: &Curves) -> String {
         ),
         None => card(&format!("Foretold with {} images", 2 * line.outlook.images), "–", "cannot be told"),
     };
-    format!(r#"<div class="cards">{}{}{double}</div>"#, accuracy(first), accuracy(last))
+    format!(r#"<div class="cards">{}{}{double}</div>{chosen}"#, accuracy(first), accuracy(last))
 }
 
 fn interval(low: f64, high: f64) -> String {

@@ -4,18 +4,21 @@ use super::{
     super::{
         axes::{Axes, shares},
         html::{escape, name, percent},
-        score_rows::{COLOURS, MARKERS, marker},
+        score_rows::{COLOURS, marker},
     },
     interval,
 };
 use crate::curve::{Curves, Line, Point};
 
-/// How many curves one picture shows so that they can be told apart, in print too.
+/// How many curves one picture shows: so many have marks that differ in outline, and can be told apart in print too.
 const TOGETHER: usize = 8;
+
+/// Kinds of dashes in the page's style. They come again before marks do, and only help.
+const DASHES: usize = 4;
 
 /// Colour and dashes of a curve.
 fn class(index: usize) -> String {
-    format!("c{} d{}", index % COLOURS, index % MARKERS)
+    format!("c{} d{}", index % COLOURS, index % DASHES)
 }
 
 /// The range of images, as logarithms, with a tick for each size that is not too near to the next larger one.

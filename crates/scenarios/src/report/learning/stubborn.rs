@@ -38,7 +38,7 @@ pub fn of_all(curves: &Curves) -> Vec<TestImage<'_>> {
 
 /// How many images stay wrong on each curve, and which on the best.
 pub fn section(curves: &Curves) -> String {
-    let (Some(first), Some(last), Some(line)) = (curves.steps.first(), curves.steps.last(), best(curves)) else {
+    let (Some(first), Some(last), Some((line, _))) = (curves.steps.first(), curves.steps.last(), best(curves)) else {
         return String::new();
     };
     let rows = curves.lines.iter().map(|line| {

@@ -34,3 +34,52 @@ fn the_page_is_sound_and_says_what_the_json_says() {
     assert!(page.contains(&escape(json["command"].as_str().unwrap())));
     assert!(!page.contains("http://") && !page.contains("https://"));
 }
+
+/// Curves of two layers.
+fn two() -> Curves {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Made::default().write(folder.path(), "x.h5");
+    let mut options = options(&[&path]);
+    options.layers.clear();
+    curves(&options, &|_, _, _| {}).unwrap()
+}
+
+#[test]
+fn the_headline_says_what_chose_its_curve() {
+    let mut found = two();
+    for (line, (judged, tested)) in found.lines.iter_mut().zip([(0.9, 0.5), (0.6, 0.99)]) {
+        let point = line.points.last_mut().unwrap();
+        assert!(point.cv_score.is_some(), "there are folds");
+        (point.cv_score, point.test.value) = (Some(judged), tested);
+    }
+    let says = |found: &Curves| headline(found);
+    let text = says(&found);
+    assert!(text.contains("fc1:flatten") && !text.contains("fc2:flatten"), "{text}");
+    assert!(text.contains("best of 2 curves by cross-validated accuracy") && text.contains("50.0 %"), "{text}");
+    found.metric = headstart_trainer::Metric::LogLoss;
+    assert!(says(&found).contains("fc2:flatten"), "of losses the smaller one is better");
+    found.lines[0].points.last_mut().unwrap().cv_score = None;
+    let text = says(&found);
+    assert!(text.contains("fc2:flatten") && text.contains("best of 2 curves on these test images"), "{text}");
+    found.lines.truncate(1);
+    assert!(!says(&found).contains("best of"));
+}
+
+#[test]
+fn eight_curves_can_be_told_apart_in_print() {
+    let mut found = two();
+    found.lines = found.lines.iter().cycle().take(8).cloned().collect();
+    let shown = picture::all(&found);
+    let swatches: std::collections::HashSet<String> = shown
+        .split(r#"<svg class="swatch""#)
+        .skip(1)
+        .map(|swatch| {
+            let swatch = swatch.split("</svg>").next().unwrap();
+            (0..6).fold(swatch.to_owned(), |text, colour| text.replace(&format!("c{colour}"), ""))
+        })
+        .collect();
+    assert_eq!(swatches.len(), 8, "{shown}");
+    let marks: std::collections::HashSet<&str> =
+        swatches.iter().map(|swatch| swatch.split_once("M1,7H35").unwrap().1).collect();
+    assert_eq!(marks.len(), 8, "by their marks alone");
+}
