@@ -102,7 +102,10 @@ fn a_broken_image_is_no_obstacle_to_a_measurement() {
 fn the_scenario_can_be_measured() {
     let dir = photos();
     let told = dir.headstart(&format!("scenario auto photos {LENET} -o out")).run().exits(0);
-    says(&told.stderr, &["measured: scenario", "headstart advise photos --explain"]);
+    says(
+        &told.stderr,
+        &["measured: scenario", "headstart advise photos --backbone lenet5 --weights random:0 --explain"],
+    );
     assert!(dir.exists("out/model.head") && dir.exists("out/report/index.html"));
 }
 
@@ -111,6 +114,10 @@ fn what_cannot_be_done_yet_is_explained() {
     let dir = photos();
     says(&dir.fails("scenario 2 photos -o out"), &["fine-tune", "cannot do yet", "headstart scenario 1 photos -o out"]);
     says(&dir.fails("scenario 4 photos -o out"), &["whole network", "headstart scenario 3 photos -o out"]);
+    says(
+        &dir.fails("scenario 2 photos --backbone mobilenet_v2 --cv 3 -o out"),
+        &["headstart scenario 1 photos --backbone mobilenet_v2 --cv 3 -o out"],
+    );
     says(&dir.misused("scenario 5 photos -o out"), &["\"5\"", "use 1"]);
     says(&dir.fails(&format!("scenario 1 absent {LENET} -o out")), &["absent"]);
     dir.write("file", "");

@@ -168,10 +168,13 @@ fn explained(args: &Args) -> String {
     headstart_scenarios::report::quoted(&words)
 }
 
-/// Backbone and weights as options.
+/// Backbone and weights as options, unless it is the one that both commands take by themselves.
 #[cfg(any(feature = "torch", test))]
 fn backbone(args: &Args) -> Vec<OsString> {
-    let mut words: Vec<OsString> = vec!["--backbone".into(), (&args.backbone.backbone).into()];
+    let mut words: Vec<OsString> = Vec::new();
+    if args.backbone.backbone != "resnet18" {
+        words.extend(["--backbone".into(), (&args.backbone.backbone).into()]);
+    }
     words.extend(args.backbone.weights_text.iter().flat_map(|weights| ["--weights".into(), weights.into()]));
     words
 }
@@ -223,8 +226,8 @@ mod tests {
     #[test]
     fn suggested_commands_keep_what_was_given() {
         let plain = parsed(&["headstart", "scenario", "2", "photos", "-o", "out"]);
-        assert_eq!(same_for(&plain, "3"), "headstart scenario 3 photos --backbone resnet18 -o out");
-        assert_eq!(explained(&plain), "headstart advise photos --backbone resnet18 --explain");
+        assert_eq!(same_for(&plain, "3"), "headstart scenario 3 photos -o out");
+        assert_eq!(explained(&plain), "headstart advise photos --explain");
         let words = ["headstart", "scenario", "2", "my photos", "--backbone", "mobilenet_v2", "--weights", "it's.pth"];
         let more = ["--size", "96", "--resize", "squash", "--device", "cpu", "--dtype", "bf16", "--cv", "3"];
         let all = parsed(&[&words[..], &more[..], &["--seed", "2", "-o", "my out", "--json"]].concat());

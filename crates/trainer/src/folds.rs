@@ -48,13 +48,16 @@ pub fn stratified_folds(
         }
     }
 
+    // The smallest class, so that the folds it allows are those that all allow.
+    let smallest = by_class.iter().enumerate().min_by_key(|(_, members)| members.len());
+    if let Some((class, members)) = smallest.filter(|(_, members)| members.len() < folds) {
+        return Err(Error::ClassSmallerThanFolds { class: classes[class].clone(), groups: members.len(), folds });
+    }
+
     let mut random = SplitMix64::new(seed);
     let mut fold_of = vec![0; counts.len()];
     let mut next = 0;
-    for (class, members) in by_class.iter_mut().enumerate() {
-        if members.len() < folds {
-            return Err(Error::ClassSmallerThanFolds { class: classes[class].clone(), groups: members.len(), folds });
-        }
+    for members in &mut by_class {
         random.shuffle(members);
         for &group in members.iter() {
             fold_of[group] = next;
