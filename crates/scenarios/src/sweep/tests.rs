@@ -49,17 +49,6 @@ fn a_layer_that_is_not_complete_is_found_before_anything_is_trained() {
     let (whole, cut) = (folder.path().join("whole.h5"), folder.path().join("cut.h5"));
     cache(&whole, 12);
     cache(&cut, 7);
-    let options = |caches: &[&PathBuf]| SweepOptions {
-        caches: caches.iter().map(|&path| path.clone()).collect(),
-        layers: Vec::new(),
-        pools: Vec::new(),
-        joined: Vec::new(),
-        heads: vec![(HeadParams::new(HeadKind::Logistic), Search::new([1.0]))],
-        validation: Validation::KFold(2),
-        scaling: Scaling::default(),
-        seed: 0,
-        memory: Memory::UNLIMITED,
-    };
     let started = AtomicUsize::new(0);
     let progress = |_: &str, _: usize, _: usize| {
         started.fetch_add(1, Ordering::Relaxed);
@@ -100,28 +89,19 @@ fn caches_with_and_without_views_are_compared() {
     made("plain.h5", 1, &layers);
     made("views.h5", 3, &layers);
     made("none.h5", 1, &[]);
-    let options = |names: &[&str]| SweepOptions {
-        caches: names.iter().map(|name| path(name)).collect(),
-        layers: vec!["fc1".into()],
-        pools: vec!["gap".into()],
-        joined: Vec::new(),
-        heads: vec![(HeadParams::new(HeadKind::Logistic), Search::new([1.0]))],
-        validation: Validation::KFold(2),
-        scaling: Scaling::default(),
-        seed: 0,
-        memory: Memory::UNLIMITED,
-    };
-    let found = sweep(&options(&["plain.h5", "views.h5"]), &|_, _, _| {}).unwrap();
+    let (plain, views) = (path("plain.h5"), path("views.h5"));
+    let gap =
+        |caches: &[&Path]| SweepOptions { layers: vec!["fc1".into()], pools: vec!["gap".into()], ..options(caches) };
+    let found = sweep(&gap(&[&plain, &views]), &|_, _, _| {}).unwrap();
     assert_eq!(found.groups.len(), 1, "{:?}", found.groups);
     assert_eq!(found.rows.iter().filter(|row| row.against_best.is_some()).count(), 1);
 
-    let empty = SweepOptions { layers: Vec::new(), pools: Vec::new(), ..options(&["none.h5"]) };
-    let message = sweep(&empty, &|_, _, _| {}).unwrap_err().to_string();
+    let message = sweep(&options(&[&path("none.h5")]), &|_, _, _| {}).unwrap_err().to_string();
     assert!(message.contains("none.h5") && message.contains("no layers"), "{message}");
 
     // Joined layers are pooled as was asked for.
     let joined = vec![vec!["fc1".into(), "fc2".into()]];
-    let both = SweepOptions { layers: Vec::new(), joined, ..options(&["plain.h5"]) };
+    let both = SweepOptions { joined, ..options(&[&plain]) };
     let pools = |pools: &[&str]| {
         let pools = pools.iter().map(|pool| pool.to_string()).collect();
         let found = sweep(&SweepOptions { pools, ..both.clone() }, &|_, _, _| {}).unwrap();
@@ -139,18 +119,7 @@ fn caches_of_the_same_name_are_lines_of_their_own() {
         folder.path().join(name).join("x.h5")
     });
     caches.iter().for_each(|path| cache(path, 12));
-    let options = SweepOptions {
-        caches: caches.to_vec(),
-        layers: Vec::new(),
-        pools: Vec::new(),
-        joined: Vec::new(),
-        heads: vec![(HeadKind::Logistic.into(), Search::new([1.0]))],
-        validation: Validation::KFold(2),
-        scaling: Scaling::default(),
-        seed: 0,
-        memory: Memory::UNLIMITED,
-    };
-    let plot = sweep(&options, &|_, _, _| {}).unwrap().plot("two");
+    let plot = sweep(&options(&[&caches[0], &caches[1]]), &|_, _, _| {}).unwrap().plot("two");
     let lines: Vec<(&str, usize)> =
         plot.series.iter().map(|series| (series.name.as_str(), series.points.len())).collect();
     assert_eq!(lines, [("a/x.h5, logistic", 2), ("b/x.h5, logistic", 2)]);
