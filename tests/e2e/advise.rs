@@ -87,6 +87,7 @@ fn where_no_head_can_be_trained_the_way_on_is_said() {
 fn mistakes_are_named() {
     let dir = imported();
     says(&dir.misused("advise x.h5 --backbone resnet18"), &["--backbone is for images"]);
+    says(&dir.misused("advise x.h5 --device cpu"), &["--device is for images"]);
     says(&dir.misused("advise photos --images elsewhere"), &["--images is for a cache"]);
     says(&dir.misused("advise x.h5 --sample 3"), &["--sample"]);
     says(&dir.fails("advise photos"), &["photos: no such file or folder"]);
@@ -144,6 +145,10 @@ mod images {
         assert_eq!(
             dir.json("advise photos --backbone lenet5 --weights random:0 --no-compare")["duplicates"],
             Value::Null
+        );
+        says(
+            &dir.fails("advise photos --backbone lenet5 --weights random:0 --device cuda:99"),
+            &["cuda:99", "--device cpu"],
         );
     }
 

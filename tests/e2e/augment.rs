@@ -3,10 +3,11 @@
 use crate::{
     harness::{Dir, says},
     hdf5_file::Contents,
+    resume::{advance, caught},
 };
 use libc::SIGKILL;
 use serde_json::{Value, json};
-use std::{collections::HashMap, thread::sleep, time::Duration};
+use std::collections::HashMap;
 
 const LENET: &str = "--backbone lenet5 --weights random:0";
 
@@ -111,14 +112,15 @@ fn kills_leave_the_same_views_as_none() {
     assert_eq!(said.matches("broken.jpg").count(), 1, "a broken image is told once, not once per view\n{said}");
     let whole = Contents::read(dir.path("whole.h5"));
     assert_eq!(whole.status.iter().filter(|&&status| status == 2).count(), 5);
-    let mut landed = 0;
-    for kill in 0..12_u64 {
-        let run = dir.headstart(&format!("{extract} -o killed.h5")).start();
-        sleep(Duration::from_millis(60 + 23 * kill));
+    let run = caught(&dir, &extract, "killed.h5", whole.status.len() as u64);
+    run.signal(SIGKILL);
+    assert!(run.wait().code.is_none());
+    for rows in [250, 300, 350] {
+        let mut run = dir.headstart(&format!("{extract} -o killed.h5")).start();
+        advance(&dir, "killed.h5", rows, &mut run);
         run.signal(SIGKILL);
-        landed += usize::from(run.wait().code.is_none());
+        run.wait();
     }
-    assert!(landed > 3, "only {landed} kills came before the end");
     dir.run(&format!("{extract} -o killed.h5"));
     assert!(Contents::read(dir.path("killed.h5")) == whole);
 }
@@ -158,6 +160,9 @@ fn views_train_and_only_images_are_scored() {
     }
     let right = cache.as_array().unwrap().iter().filter(|one| one["guesses"][0]["class"] == one["label"]).count();
     assert_eq!(summed["accuracy"]["value"].as_f64().unwrap(), right as f64 / 6.0);
+    let curve = |options: &str| dir.json(&format!("curve x.h5 --per-class 2 --draws 2 {options}"))["lines"][0].clone();
+    assert_eq!(curve("")["test_views"], 1);
+    assert_eq!(curve("--sum-views")["test_views"], 5);
     // Heads of images as they are know no views.
     dir.run(&format!("extract --images photos {LENET} --layers fc1 -o plain.h5"));
     dir.run("train plain.h5 --cv 3 -o plain.head");

@@ -37,7 +37,7 @@ fn progress(dir: &Dir, file: &str) -> Option<u64> {
 
 /// Lets a run go on, a moment at a time, until `rows` rows are committed; false when it ended before. It stands still when it is
 /// looked at and when this returns, so that nothing depends on how soon anybody looks.
-fn advance(dir: &Dir, file: &str, rows: u64, run: &mut Running) -> bool {
+pub fn advance(dir: &Dir, file: &str, rows: u64, run: &mut Running) -> bool {
     while run.stop() {
         if progress(dir, file).is_some_and(|now| now >= rows) {
             return true;

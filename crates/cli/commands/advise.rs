@@ -31,6 +31,9 @@ pub struct Args {
     /// Weights: a file, or random:SEED [default: the pretrained ones; of a cache, those that it was made with].
     #[arg(long = "weights", value_name = "FILE|random:SEED")]
     weights_text: Option<String>,
+    /// For images: auto, cpu, cuda or cuda:N, where the backbone runs [default: auto].
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// For a cache: where its images are, if not where they were.
     #[arg(long, value_name = "DIR|CSV")]
     images: Option<PathBuf>,
@@ -59,6 +62,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     if cache && args.backbone.is_some() {
         return Err(Usage("--backbone is for images; a cache knows its own".into()).into());
     }
+    if cache && args.device.is_some() {
+        return Err(Usage("--device is for images; on a cache no network is run".into()).into());
+    }
     if !cache && args.images.is_some() {
         return Err(Usage("--images is for a cache; give the images alone".into()).into());
     }
@@ -67,6 +73,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         images: args.images.clone(),
         backbone: args.backbone.clone().unwrap_or_else(|| "resnet18".into()),
         weights: args.weights_text.as_deref().map(super::parse).transpose()?,
+        #[cfg(feature = "torch")]
+        device: super::parse(args.device.as_deref().unwrap_or("auto"))?,
         sample: args.sample as usize,
         compare: !args.no_compare,
         seed: args.seed,

@@ -46,6 +46,10 @@ pub struct Args {
     /// Share of every class that is held out for the test where the cache has no test images.
     #[arg(long, value_name = "SHARE", default_value_t = 0.3, value_parser = parse_share)]
     holdout: f64,
+    /// Add up what a head says of all cached views of a test image (extract --test-views makes them); otherwise the image alone
+    /// is scored.
+    #[arg(long)]
+    sum_views: bool,
     #[command(flatten)]
     head: super::HeadArgs,
     /// Draw the curves (.svg or .png; may be repeated).
@@ -99,6 +103,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         sizes: sizes(args)?,
         draws: args.draws as usize,
         held_out: args.holdout,
+        sum_views: args.sum_views,
         recipe: Recipe {
             heads,
             folds: validation.folds(),

@@ -163,6 +163,9 @@ fn explained(args: &Args) -> String {
     let mut words: Vec<OsString> = ["headstart", "advise"].map(OsString::from).into();
     words.push(args.images.clone().into());
     words.extend(backbone(args));
+    if args.device.device_text != "auto" {
+        words.extend(["--device".into(), (&args.device.device_text).into()]);
+    }
     words.extend((args.seed != 0).then(|| ["--seed".into(), args.seed.to_string().into()]).into_iter().flatten());
     words.push("--explain".into());
     headstart_scenarios::report::quoted(&words)
@@ -192,6 +195,7 @@ fn measured(args: &Args) -> anyhow::Result<headstart_scenarios::scenario::Scenar
             images: None,
             backbone: args.backbone.backbone.clone(),
             weights,
+            device: args.device.device()?,
             sample: 300,
             // Copies are looked for when it is carried out.
             compare: false,
@@ -241,5 +245,6 @@ mod tests {
             suggested.contains(r"--weights 'it'\''s.pth'") && explained(&all).contains("'my photos'"),
             "{suggested}"
         );
+        assert!(explained(&all).ends_with("--device cpu --seed 2 --explain"), "{}", explained(&all));
     }
 }

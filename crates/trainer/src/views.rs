@@ -14,12 +14,18 @@ use crate::metrics::{Metrics, argmax_rows};
 use crate::samples;
 
 impl Verdicts {
-    /// One verdict for each run of rows: the next `sizes[0]` rows, then the next `sizes[1]`, and so on.
+    /// One verdict for each run of rows: the next `sizes[0]` rows, then the next `sizes[1]`, and so on. Where every run is a single
+    /// row, these are the verdicts as they are.
     ///
     /// # Panics
     /// When the sizes do not add up to the rows, or one is 0.
-    pub fn summed(&self, sizes: &[usize]) -> Self {
+    #[must_use]
+    pub fn summed(self, sizes: &[usize]) -> Self {
         assert_eq!(sizes.iter().sum::<usize>(), self.predicted.len(), "every row is in a run");
+        // The class that a head says of one row may be that of a nearest neighbour, which scores do not tell.
+        if sizes.iter().all(|&size| size == 1) {
+            return self;
+        }
         let means = |all: &Array2<f64>| {
             let mut means = Array2::zeros((sizes.len(), all.ncols()));
             let mut first = 0;
@@ -96,12 +102,14 @@ mod tests {
     fn views_are_added_before_a_class_is_chosen() {
         let decision = array![[3.0, 0.0], [0.0, 1.0], [0.0, 1.0], [-1.0, 1.0]];
         let verdicts = Verdicts { decision, probabilities: None, predicted: vec![0, 1, 1, 1] };
-        let summed = verdicts.summed(&[3, 1]);
+        let summed = verdicts.clone().summed(&[3, 1]);
         assert_eq!(summed.decision, array![[1.0, 2.0 / 3.0], [-1.0, 1.0]]);
         assert_eq!(summed.predicted, [0, 1], "the one strong answer outweighs the two weak ones");
         let probabilities = Some(array![[0.6, 0.4], [0.1, 0.9], [0.6, 0.4], [0.5, 0.5]]);
-        let summed = Verdicts { probabilities, ..verdicts }.summed(&[3, 1]);
+        let summed = Verdicts { probabilities, ..verdicts.clone() }.summed(&[3, 1]);
         assert_eq!(summed.predicted, [1, 0], "probabilities go before scores");
         assert!((summed.probabilities.unwrap().row(0).sum() - 1.0).abs() < 1e-12);
+        let nearest = Verdicts { predicted: vec![1; 4], ..verdicts };
+        assert_eq!(nearest.summed(&[1; 4]).predicted, [1; 4], "a view alone keeps the class that was said of it");
     }
 }

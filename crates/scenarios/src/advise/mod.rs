@@ -26,6 +26,8 @@ use crate::{
     sweep::{Sweep, SweepError, SweepOptions, sweep},
 };
 use headstart_cache::{Cache, LayerInfo};
+#[cfg(feature = "torch")]
+use headstart_extractor::engine::DeviceChoice;
 use headstart_extractor::{
     backbone::{Backbone, BackboneError, WeightsChoice},
     images::{ListError, list},
@@ -61,6 +63,9 @@ pub struct AdviseOptions {
     pub backbone: String,
     /// Its weights; for a cache too, where they are not where they were.
     pub weights: Option<WeightsChoice>,
+    /// For images: where the backbone runs.
+    #[cfg(feature = "torch")]
+    pub device: DeviceChoice,
     /// Images to measure.
     pub sample: usize,
     /// Whether all images are compared with each other.

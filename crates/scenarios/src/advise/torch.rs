@@ -3,7 +3,7 @@
 use super::{AdviseError, AdviseOptions, Progress, images::Named, sample::spread};
 use headstart_extractor::{
     backbone::{Backbone, WeightsChoice},
-    engine::{DeviceChoice, Precision},
+    engine::Precision,
     graph::{LayerSpec, Pool},
     images::Listing,
     pipeline::{Estimate, ExtractOptions, PrecisionChoice, Progress as Watch, extract},
@@ -40,7 +40,7 @@ pub(super) fn extract_sample(
         weights: weights.clone(),
         layers: layers(backbone),
         output: to.to_path_buf(),
-        device: DeviceChoice::Auto,
+        device: options.device,
         precision: PrecisionChoice::Is(Precision::F32),
         store: None,
         batch: None,

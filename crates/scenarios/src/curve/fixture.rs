@@ -94,6 +94,7 @@ pub fn options(caches: &[&PathBuf]) -> CurveOptions {
         sizes: amounts.map(Size::PerClass).collect(),
         draws: 4,
         held_out: 0.3,
+        sum_views: false,
         recipe: Recipe {
             heads: vec![(HeadKind::Logistic.into(), Search::new([1e-3, 0.1]))],
             folds: 3,

@@ -49,8 +49,10 @@ pub struct Rows {
     pub train: Vectors,
     /// Of each training image the indices of its rows, view after view.
     pub rows_of: Vec<Vec<usize>>,
-    /// One row of each test image, the one that is not augmented.
+    /// The rows of all test images, image after image: the one that is not augmented, and those of its views if they are asked for.
     pub test: Vectors,
+    /// How many rows each test image has.
+    pub test_views: Vec<usize>,
 }
 
 impl Images {
@@ -138,11 +140,17 @@ impl Images {
         counts
     }
 
-    /// The vectors of these images in one layer of one of the caches.
+    /// The vectors of these images in one layer of one of the caches; with `sum_views` of all views of the test images.
     ///
     /// # Errors
     /// When the cache cannot be read.
-    pub fn read(&self, cache: &Cache, layer: &LayerInfo, place: Memory) -> Result<Rows, headstart_trainer::Error> {
+    pub fn read(
+        &self,
+        cache: &Cache,
+        layer: &LayerInfo,
+        place: Memory,
+        sum_views: bool,
+    ) -> Result<Rows, headstart_trainer::Error> {
         let of_these = |part: &Part| -> Result<Vectors, headstart_trainer::Error> {
             let mut vectors = Vectors::read(cache, layer, part, place)?;
             // Of what is left out here, the notes tell.
@@ -150,32 +158,34 @@ impl Images {
             Ok(vectors)
         };
         let train = of_these(&Part::Train)?;
-        let columns = cache.rows();
-        let mut rows: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (index, &row) in train.rows.iter().enumerate() {
-            rows.entry(&columns.path[row]).or_default().push(index);
+        let rows_of = by_image(cache, &train, &self.train);
+        let split;
+        let vectors = match &self.test_rows {
+            TestRows::HeldOut(_) => &train,
+            TestRows::Split(name) => {
+                let part = if sum_views { Part::Split(name.clone()) } else { Part::Test };
+                split = of_these(&part)?;
+                &split
+            }
+        };
+        let mut views = by_image(cache, vectors, &self.test);
+        if !sum_views {
+            views.iter_mut().for_each(|views| views.truncate(1));
         }
-        rows.values_mut().for_each(|rows| rows.sort_by_key(|&index| columns.view[train.rows[index]]));
-        let rows_of = |images: &[Image]| -> Vec<Vec<usize>> {
-            images.iter().map(|image| rows.get(&image.path[..]).cloned().unwrap_or_default()).collect()
-        };
-        let test = match self.test_rows {
-            TestRows::HeldOut(_) => {
-                let first: Vec<usize> = rows_of(&self.test).iter().flat_map(|rows| rows.first()).copied().collect();
-                train.select(&first)
-            }
-            TestRows::Split(_) => {
-                let test = of_these(&Part::Test)?;
-                let rows: HashMap<&str, usize> =
-                    test.rows.iter().enumerate().map(|(index, &row)| (&columns.path[row][..], index)).collect();
-                test.select(
-                    &self.test.iter().filter_map(|image| rows.get(&image.path[..]).copied()).collect::<Vec<_>>(),
-                )
-            }
-        };
-        let rows_of = rows_of(&self.train);
-        Ok(Rows { train, rows_of, test })
+        let test = vectors.select(&views.concat());
+        Ok(Rows { train, rows_of, test, test_views: views.iter().map(Vec::len).collect() })
     }
+}
+
+/// Of each image the indices of its rows among these vectors, view after view.
+fn by_image(cache: &Cache, vectors: &Vectors, images: &[Image]) -> Vec<Vec<usize>> {
+    let columns = cache.rows();
+    let mut rows: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, &row) in vectors.rows.iter().enumerate() {
+        rows.entry(&columns.path[row]).or_default().push(index);
+    }
+    rows.values_mut().for_each(|rows| rows.sort_by_key(|&index| columns.view[vectors.rows[index]]));
+    images.iter().map(|image| rows.get(&image.path[..]).cloned().unwrap_or_default()).collect()
 }
 
 /// The images of a part that every cache has, by class and path.

@@ -47,6 +47,8 @@ pub struct CurveOptions {
     pub draws: usize,
     /// Share of the images that is held out where a cache has no test images.
     pub held_out: f64,
+    /// Whether what heads say of all cached views of a test image is added up; otherwise the image alone is scored.
+    pub sum_views: bool,
     /// How heads are trained; its seed is that of the draws, too.
     pub recipe: Recipe,
 }
@@ -96,6 +98,8 @@ pub struct Line {
     pub pool: String,
     /// Numbers per image.
     pub width: usize,
+    /// Views of a test image that are added up; 1 where the image alone is scored.
+    pub test_views: usize,
     /// The head.
     pub head: HeadKind,
     /// A point for each of the steps.
@@ -266,7 +270,9 @@ pub fn curves(options: &CurveOptions, progress: &(dyn Fn(&str, usize, usize) + S
     notes.splice(..0, images.notes.iter().cloned());
     let class_of: Vec<usize> = images.train.iter().map(|image| image.class).collect();
     let draws = Draws::new(&class_of, images.classes.len(), options.draws, recipe.seed);
-    let run = Run { images: &images, steps: &steps, draws: &draws, recipe, total: 0, done: AtomicUsize::new(0) };
+    let sum_views = options.sum_views;
+    let run =
+        Run { images: &images, steps: &steps, draws: &draws, recipe, sum_views, total: 0, done: AtomicUsize::new(0) };
     let run = Run { total: run.tasks().len() * work.len(), ..run };
     let mut lines = Vec::new();
     let mut constant = None;
@@ -283,6 +289,12 @@ pub fn curves(options: &CurveOptions, progress: &(dyn Fn(&str, usize, usize) + S
     // Other layers are worth having where there are any.
     if let Some(error) = constant.filter(|_| lines.is_empty()) {
         return Err(error);
+    }
+    if sum_views && lines.iter().all(|line| line.test_views == 1) {
+        notes.push(
+            "there is one view of each test image, so there is nothing to add up; extract --test-views makes more"
+                .into(),
+        );
     }
     name(&mut lines, &options.caches);
     let metric = recipe.heads.first().map_or(Metric::Accuracy, |(_, search)| search.compared_by());
@@ -307,6 +319,7 @@ struct Run<'a> {
     steps: &'a [Step],
     draws: &'a Draws,
     recipe: &'a Recipe,
+    sum_views: bool,
     /// Draws of all layers together.
     total: usize,
     done: AtomicUsize,
@@ -328,7 +341,7 @@ impl Run<'_> {
         let memory = self.recipe.memory;
         let all = cache.rows().len();
         let place = if memory.holds(all, layer.width) { memory } else { headstart_trainer::Memory::new(0) };
-        let rows = self.images.read(cache, layer, place)?;
+        let rows = self.images.read(cache, layer, place, self.sum_views)?;
         let of_task = |&(step, draw): &(usize, usize)| {
             let trained = train(&rows, &self.draws.images(draw, &self.steps[step]), self.recipe);
             progress(&layer.name, self.done.fetch_add(1, Ordering::Relaxed) + 1, self.total);
@@ -376,7 +389,7 @@ impl Run<'_> {
     }
 
     fn line(&self, cache: &Cache, layer: &LayerInfo, head: HeadKind, rows: &Rows, trained: &[Vec<&Trained>]) -> Line {
-        let truth = &rows.test.labels;
+        let truth: &[usize] = &self.images.test.iter().map(|image| image.class).collect::<Vec<_>>();
         let is_wrong = |one: &&Trained| one.predicted.iter().zip(truth).map(|(said, is)| said != is).collect();
         let wrong: Vec<Vec<Vec<bool>>> = trained.iter().map(|draws| draws.iter().map(is_wrong).collect()).collect();
         let points: Vec<Point> =
@@ -392,6 +405,7 @@ impl Run<'_> {
             layer: layer.layer.clone(),
             pool: layer.pool.clone(),
             width: layer.width,
+            test_views: rows.test_views.iter().max().copied().unwrap_or(1),
             head,
             notes: notes(head, &points),
             points,

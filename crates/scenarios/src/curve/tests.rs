@@ -18,7 +18,7 @@ fn views_belong_to_their_image_and_never_to_the_test() {
         let cache = Cache::open(&path).unwrap();
         let layer = &cache.layers()[0];
         let images = Images::common(&[(&cache, layer)], 0.3, 0).unwrap();
-        let rows = images.read(&cache, layer, Memory::UNLIMITED).unwrap();
+        let rows = images.read(&cache, layer, Memory::UNLIMITED, false).unwrap();
         let paths = |vectors: &headstart_trainer::Vectors, index: usize| cache.rows().path[vectors.rows[index]].clone();
         for (image, indices) in images.train.iter().zip(&rows.rows_of) {
             assert_eq!(indices.len(), 3);
@@ -28,11 +28,19 @@ fn views_belong_to_their_image_and_never_to_the_test() {
                 assert_eq!(rows.train.labels[index], image.class);
             }
         }
+        assert_eq!(rows.test_views, vec![1; images.test.len()]);
         assert_eq!(rows.test.len(), images.test.len());
         let drawn: HashSet<&str> = images.train.iter().map(|image| &image.path[..]).collect();
         for (index, image) in images.test.iter().enumerate() {
             assert_eq!((paths(&rows.test, index), rows.test.labels[index]), (image.path.clone(), image.class));
             assert!(rows.test.scored[index] && !drawn.contains(&image.path[..]), "{}", image.path);
+        }
+        let summed = images.read(&cache, layer, Memory::UNLIMITED, true).unwrap();
+        assert_eq!(summed.test_views, vec![3; images.test.len()]);
+        assert_eq!(summed.test.len(), 3 * images.test.len());
+        for (index, &row) in summed.test.rows.iter().enumerate() {
+            let (image, view) = (&images.test[index / 3], index as u32 % 3);
+            assert_eq!((&cache.rows().path[row], cache.rows().view[row]), (&image.path, view));
         }
         assert_eq!(images.available(), if name == "none.h5" { [21; 3] } else { [20; 3] });
         assert_eq!(images.notes.iter().any(|note| note.contains("held out as a fixed test set")), name == "none.h5");
@@ -65,6 +73,28 @@ fn curves_rise_and_say_what_they_rest_on() {
             assert_eq!(taken_for != found.tested[image].class, counts.shares[4][image] > 0.0);
         }
         assert_eq!(line.notes.is_empty(), line.head == HeadKind::Ncm, "{:?}", line.notes);
+    }
+}
+
+#[test]
+fn views_of_a_test_image_are_added_up_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut found = Vec::new();
+    for (views, sum_views) in [(1, true), (5, false), (5, true)] {
+        let path = Made { views, ..Made::default() }.write(folder.path(), &format!("{views}.h5"));
+        let curves = measure(&CurveOptions { sum_views, ..options(&[&path]) });
+        let line = &curves.lines[0];
+        assert_eq!(line.test_views, if sum_views { views as usize } else { 1 });
+        assert_eq!(curves.notes.iter().any(|note| note.contains("nothing to add up")), views == 1 && sum_views);
+        assert_eq!(curves.test_images, 30, "views are no images");
+        let last = line.points.last().unwrap();
+        assert!(last.test.value > 0.5, "{:?}", last.test);
+        found.push(json(&curves)["lines"][0]["points"].clone());
+    }
+    assert_ne!(found[1], found[2]);
+    // The same views train: only what is said of test images may change.
+    for (one, other) in found[1].as_array().unwrap().iter().zip(found[2].as_array().unwrap()) {
+        assert_eq!((&one["train"], &one["tuned"]), (&other["train"], &other["tuned"]));
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Recipe {
 pub struct Trained {
     /// Share of the drawn images that it predicts right.
     pub training_accuracy: f64,
-    /// What it says of every test image.
+    /// What it says of every test image, its views added up.
     pub predicted: Vec<usize>,
     /// What was chosen.
     pub tuned: Tuned,
@@ -62,11 +62,15 @@ pub fn train(rows: &Rows, images: &[usize], recipe: &Recipe) -> Result<Vec<Train
     let of_head = |(head, search): &(HeadParams, Search)| {
         let search = fitting(search, head.kind, &train, folds);
         let outcome = train_prepared(&prepared, head, &search, &|_| {})?;
-        let mut predicted = Vec::with_capacity(rows.test.len());
-        let all: Vec<usize> = (0..rows.test.len()).collect();
+        let mut predicted = Vec::with_capacity(rows.test_views.len());
+        let views = rows.test_views.iter().max().copied().unwrap_or(1);
+        let mut first = 0;
         // Some rows at a time: the features may be more than memory holds.
-        for some in all.chunks(ROWS) {
-            predicted.extend(outcome.model.predict(rows.test.features.view().read(some)?.view())?);
+        for sizes in rows.test_views.chunks(ROWS.div_ceil(views)) {
+            let some: Vec<usize> = (first..first + sizes.iter().sum::<usize>()).collect();
+            first += some.len();
+            let features = rows.test.features.view().read(&some)?;
+            predicted.extend(outcome.model.verdicts(features.view())?.summed(sizes).predicted);
         }
         Ok(Trained {
             training_accuracy: outcome.training_metrics.accuracy.value,

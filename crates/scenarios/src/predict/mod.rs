@@ -51,10 +51,7 @@ impl Scores {
     /// # Errors
     /// Another width than the head's, NaN and infinities.
     pub fn of_views(head: &Head, features: ArrayView2<f32>, sizes: &[usize]) -> Result<Vec<Self>, Error> {
-        let verdicts = head.verdicts(features)?;
-        // The class that a head says of one row may be that of a nearest neighbour, which scores do not tell.
-        let one_each = sizes.iter().all(|&size| size == 1);
-        let Verdicts { decision, probabilities, predicted } = if one_each { verdicts } else { verdicts.summed(sizes) };
+        let Verdicts { decision, probabilities, predicted } = head.verdicts(features)?.summed(sizes);
         let row = |row: usize| Self {
             decision: decision.row(row).to_vec(),
             probabilities: probabilities.as_ref().map(|all| all.row(row).to_vec()),

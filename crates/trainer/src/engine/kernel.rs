@@ -2,7 +2,7 @@
 //!
 //! General matrix products pack both sides into panels first. With few outputs that costs as much as the product: on 64 × 2048 rows
 //! and 10 outputs, faer reached 46 and matrixmultiply 20 Gflop/s where this reached 66 (one core with AVX-512, others busy). Here
-//! outputs lie in panels of sixteen from the start, rows are read as they are, and each number read is used on a whole panel.
+//! outputs lie in panels of sixteen from the start, rows are read where they lie, and each number read is used on a whole panel.
 
 use pulp::Simd;
 
@@ -39,30 +39,25 @@ impl<T: Copy + Default> Panels<T> {
             self.values[panel * self.rows + row][..values.len()].copy_from_slice(values);
         }
     }
-
-    pub(in crate::engine) fn rows(&self) -> usize {
-        self.rows
-    }
 }
 
 /// f32 or f64.
 pub(in crate::engine) trait Scalar: ndarray::NdFloat + Default + Precision {
-    /// `scores` = `block` · `weights`: the first rows of `scores`, one for each row of `block` (row-major, as wide as `weights` is
-    /// high).
-    fn scores(block: &[Self], weights: &Panels<Self>, scores: &mut Panels<Self>);
+    /// `scores` = `block` · `weights`: the first rows of `scores`, one for each row of `block` (as wide as `weights` is high).
+    fn scores(block: &[&[Self]], weights: &Panels<Self>, scores: &mut Panels<Self>);
 
     /// `gradient` += `block`ᵀ · `slopes`, with the shapes of [`Self::scores`].
-    fn pull_back(block: &[Self], slopes: &Panels<Self>, gradient: &mut Panels<Self>);
+    fn pull_back(block: &[&[Self]], slopes: &Panels<Self>, gradient: &mut Panels<Self>);
 }
 
 macro_rules! scalar {
     ($float:ty, $module:ident, $lanes:ident, $vector:ident, $splat:ident, $mul_add:ident, $as_simd:ident, $as_mut_simd:ident) => {
         impl Scalar for $float {
-            fn scores(block: &[Self], weights: &Panels<Self>, scores: &mut Panels<Self>) {
+            fn scores(block: &[&[Self]], weights: &Panels<Self>, scores: &mut Panels<Self>) {
                 pulp::Arch::new().dispatch($module::Scores { block, weights, scores });
             }
 
-            fn pull_back(block: &[Self], slopes: &Panels<Self>, gradient: &mut Panels<Self>) {
+            fn pull_back(block: &[&[Self]], slopes: &Panels<Self>, gradient: &mut Panels<Self>) {
                 pulp::Arch::new().dispatch($module::PullBack { block, slopes, gradient });
             }
         }
@@ -71,13 +66,13 @@ macro_rules! scalar {
             use super::{LANES, Panels, ROWS, Simd};
 
             pub(super) struct Scores<'a> {
-                pub(super) block: &'a [$float],
+                pub(super) block: &'a [&'a [$float]],
                 pub(super) weights: &'a Panels<$float>,
                 pub(super) scores: &'a mut Panels<$float>,
             }
 
             pub(super) struct PullBack<'a> {
-                pub(super) block: &'a [$float],
+                pub(super) block: &'a [&'a [$float]],
                 pub(super) slopes: &'a Panels<$float>,
                 pub(super) gradient: &'a mut Panels<$float>,
             }
@@ -119,12 +114,11 @@ macro_rules! scalar {
                     let high = self.scores.rows;
                     let panels = self.weights.values.chunks_exact(width).zip(self.scores.values.chunks_exact_mut(high));
                     for (weights, scores) in panels {
-                        let groups = self.block.chunks(ROWS * width).zip(scores.chunks_mut(ROWS));
-                        for (block, scores) in groups {
-                            if block.len() == ROWS * width {
-                                rows_of_scores::<S, V, ROWS>(simd, block, weights, scores);
+                        for (rows, scores) in self.block.chunks(ROWS).zip(scores.chunks_mut(ROWS)) {
+                            if rows.len() == ROWS {
+                                rows_of_scores::<S, V, ROWS>(simd, rows, weights, scores);
                             } else {
-                                for (row, score) in block.chunks_exact(width).zip(scores.chunks_mut(1)) {
+                                for (row, score) in rows.chunks(1).zip(scores.chunks_mut(1)) {
                                     rows_of_scores::<S, V, 1>(simd, row, weights, score);
                                 }
                             }
@@ -141,11 +135,11 @@ macro_rules! scalar {
                     let panels =
                         self.slopes.values.chunks_exact(high).zip(self.gradient.values.chunks_exact_mut(width));
                     for (slopes, gradient) in panels {
-                        for (block, slopes) in self.block.chunks(ROWS * width).zip(slopes.chunks(ROWS)) {
-                            if block.len() == ROWS * width {
-                                rows_of_slopes::<S, V, ROWS>(simd, block, slopes, gradient);
+                        for (rows, slopes) in self.block.chunks(ROWS).zip(slopes.chunks(ROWS)) {
+                            if rows.len() == ROWS {
+                                rows_of_slopes::<S, V, ROWS>(simd, rows, slopes, gradient);
                             } else {
-                                for (row, slope) in block.chunks_exact(width).zip(slopes.chunks(1)) {
+                                for (row, slope) in rows.chunks(1).zip(slopes.chunks(1)) {
                                     rows_of_slopes::<S, V, 1>(simd, row, slope, gradient);
                                 }
                             }
@@ -157,15 +151,15 @@ macro_rules! scalar {
             #[inline(always)]
             fn rows_of_scores<S: Simd, const V: usize, const R: usize>(
                 simd: S,
-                block: &[$float],
+                block: &[&[$float]],
                 weights: &[[$float; LANES]],
                 scores: &mut [[$float; LANES]],
             ) {
                 let width = weights.len();
                 let mut sums = [[simd.$splat(0.0); V]; R];
-                let mut rows = [&block[..0]; R];
+                let mut rows = [&[][..]; R];
                 for row in 0..R {
-                    rows[row] = &block[row * width..(row + 1) * width];
+                    rows[row] = &block[row][..width];
                 }
                 for column in 0..width {
                     let weights = S::$as_simd(&weights[column]).0;
@@ -184,16 +178,16 @@ macro_rules! scalar {
             #[inline(always)]
             fn rows_of_slopes<S: Simd, const V: usize, const R: usize>(
                 simd: S,
-                block: &[$float],
+                block: &[&[$float]],
                 slopes: &[[$float; LANES]],
                 gradient: &mut [[$float; LANES]],
             ) {
                 let width = gradient.len();
                 let mut factors = [[simd.$splat(0.0); V]; R];
-                let mut rows = [&block[..0]; R];
+                let mut rows = [&[][..]; R];
                 for row in 0..R {
                     factors[row].copy_from_slice(&S::$as_simd(&slopes[row]).0[..V]);
-                    rows[row] = &block[row * width..(row + 1) * width];
+                    rows[row] = &block[row][..width];
                 }
                 for column in 0..width {
                     let sums = S::$as_mut_simd(&mut gradient[column]).0;
@@ -231,13 +225,14 @@ mod tests {
         for (rows, width, outputs) in [(1, 1, 1), (7, 5, 3), (8, 30, 16), (21, 40, 17), (64, 9, 50)] {
             let block = Array2::from_shape_fn((rows, width), |(i, j)| number(i * 13 + j * 7));
             let weights = Array2::from_shape_fn((width, outputs), |(i, j)| number(i * 3 + j * 11));
-            let (z, w) = (block.as_slice().unwrap(), panels(&weights));
+            let z: Vec<&[T]> = block.as_slice().unwrap().chunks_exact(width).collect();
+            let w = panels(&weights);
             // More room than rows, as in the last block of a part.
             let mut scores = Panels::zeros(rows + 3, outputs);
-            T::scores(z, &w, &mut scores);
+            T::scores(&z, &w, &mut scores);
             let expected = block.dot(&weights);
             let mut gradient = panels(&weights);
-            T::pull_back(z, &scores, &mut gradient);
+            T::pull_back(&z, &scores, &mut gradient);
             let pulled = block.t().dot(&expected) + &weights;
             let close = |found: &Panels<T>, expected: &Array2<T>| {
                 let mut row = vec![T::zero(); outputs];

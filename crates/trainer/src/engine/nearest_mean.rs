@@ -24,7 +24,7 @@ impl Engine for NearestMean {
         for start in (0..labels.len()).step_by(BLOCK) {
             let range = start..labels.len().min(start + BLOCK);
             let block = features.block(range.clone(), &mut buffer);
-            for (values, row) in block.chunks_exact(features.width()).zip(range) {
+            for (&values, row) in block.iter().zip(range) {
                 let weight = weights.map_or(1.0, |weights| weights[row]);
                 totals[labels[row]] += weight;
                 means.row_mut(labels[row]).scaled_add(weight, &ArrayView1::from(values));

@@ -17,7 +17,7 @@ const PARTS: usize = 16;
 
 /// The scores Z w (columns × n) of some columns of weights w (columns × r).
 pub(super) fn scores<T: Scalar>(rows: &impl Blocks<T>, weights: ArrayView2<T>) -> Array2<T> {
-    let (n, r) = rows.dim();
+    let n = rows.dim().0;
     let outputs = weights.nrows();
     let panels = columns(weights);
     let mut out = Array2::zeros((outputs, n));
@@ -27,7 +27,7 @@ pub(super) fn scores<T: Scalar>(rows: &impl Blocks<T>, weights: ArrayView2<T>) -
         let mut row = vec![T::zero(); outputs];
         blocks(rows, part.clone(), |start, block| {
             T::scores(block, &panels, &mut scores);
-            for offset in 0..block.len() / r {
+            for offset in 0..block.len() {
                 scores.get(offset, &mut row);
                 let mut column = out.column_mut(start - part.start + offset);
                 column.iter_mut().zip(&row).for_each(|(out, &score)| *out = score);
@@ -49,7 +49,7 @@ pub(super) fn combinations<T: Scalar>(rows: &impl Blocks<T>, multipliers: ArrayV
         let mut sum = Panels::zeros(r, outputs);
         let mut factors = Panels::zeros(BLOCK, outputs);
         blocks(rows, part, |start, block| {
-            for offset in 0..block.len() / r {
+            for offset in 0..block.len() {
                 factors.set(offset, &multipliers.column(start + offset).to_vec());
             }
             T::pull_back(block, &factors, &mut sum);
@@ -113,11 +113,11 @@ fn parts<R: Send>(
     ranges.into_par_iter().map(|part| (part.clone(), work(part))).collect()
 }
 
-/// Hands out the blocks of a part, row-major, each with its first row.
-fn blocks<T: Scalar>(rows: &impl Blocks<T>, part: std::ops::Range<usize>, mut work: impl FnMut(usize, &[T])) {
+/// Hands out the blocks of a part, each with the number of its first row.
+fn blocks<T: Scalar>(rows: &impl Blocks<T>, part: std::ops::Range<usize>, mut work: impl FnMut(usize, &[&[T]])) {
     let mut buffer = Buffer::default();
     for start in part.clone().step_by(BLOCK) {
-        work(start, rows.block(start..part.end.min(start + BLOCK), &mut buffer));
+        work(start, &rows.block(start..part.end.min(start + BLOCK), &mut buffer));
     }
 }
 

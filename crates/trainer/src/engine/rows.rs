@@ -1,6 +1,6 @@
 //! The rows of a problem in solver coordinates, where they may be made block by block.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2, s};
 use rayon::prelude::*;
@@ -108,8 +108,37 @@ pub(in crate::engine) trait Blocks<T>: Sync {
     /// Rows × columns.
     fn dim(&self) -> (usize, usize);
 
-    /// Some rows, row-major, in `buffer` if they are not there already.
-    fn block<'b>(&'b self, range: Range<usize>, buffer: &'b mut Buffer<T>) -> &'b [T];
+    /// At most [`BLOCK`] rows: where they lie, or made in `buffer`.
+    fn block<'b>(&'b self, range: Range<usize>, buffer: &'b mut Buffer<T>) -> Block<'b, T>;
+}
+
+/// Rows that are handled at once, wherever they lie: those of a fold are everywhere, and copying them would cost as much as half of
+/// what is done with them.
+#[derive(Debug)]
+pub(in crate::engine) struct Block<'b, T> {
+    rows: [&'b [T]; BLOCK],
+    len: usize,
+}
+
+impl<'b, T> Block<'b, T> {
+    /// # Panics
+    /// With more than [`BLOCK`] rows.
+    fn new(found: impl Iterator<Item = &'b [T]>) -> Self {
+        let (mut rows, mut len) = ([&[][..]; BLOCK], 0);
+        for row in found {
+            rows[len] = row;
+            len += 1;
+        }
+        Self { rows, len }
+    }
+}
+
+impl<'b, T> Deref for Block<'b, T> {
+    type Target = [&'b [T]];
+
+    fn deref(&self) -> &Self::Target {
+        &self.rows[..self.len]
+    }
 }
 
 /// Room for a block, used again for the next.
@@ -130,16 +159,17 @@ impl<T: Scalar> Blocks<T> for ArrayView2<'_, T> {
         self.dim()
     }
 
-    fn block<'b>(&'b self, range: Range<usize>, buffer: &'b mut Buffer<T>) -> &'b [T] {
+    fn block<'b>(&'b self, range: Range<usize>, buffer: &'b mut Buffer<T>) -> Block<'b, T> {
         let block = self.slice(s![range, ..]);
-        match block.to_slice() {
+        let values = match block.to_slice() {
             Some(block) => block,
             None => {
                 buffer.values.clear();
                 buffer.values.extend(block.iter().copied());
                 &buffer.values
             }
-        }
+        };
+        Block::new(values.chunks_exact(self.ncols()))
     }
 }
 
@@ -148,16 +178,20 @@ impl<T: Scalar> Blocks<T> for Rows<'_> {
         self.dim()
     }
 
-    fn block<'b>(&'b self, range: Range<usize>, buffer: &'b mut Buffer<T>) -> &'b [T] {
-        if let (None, Values::Dense { double, single }) = (self.listed, self.values)
-            && let Some(block) =
-                T::as_is(double, single).and_then(|matrix| matrix.slice_move(s![range.clone(), ..]).to_slice())
+    fn block<'b>(&'b self, range: Range<usize>, buffer: &'b mut Buffer<T>) -> Block<'b, T> {
+        let width = self.width();
+        if let Values::Dense { double, single } = self.values
+            && let Some(values) = T::as_is(double, single).and_then(|matrix| matrix.to_slice())
         {
-            return block;
+            let row = |row: usize| &values[row * width..(row + 1) * width];
+            return match self.listed {
+                Some(listed) => Block::new(listed[range].iter().map(|&listed| row(listed))),
+                None => Block::new(range.map(row)),
+            };
         }
-        buffer.values.resize(range.len() * self.width(), T::zero());
+        buffer.values.resize(range.len() * width, T::zero());
         T::fill(self, range, &mut buffer.raw, &mut buffer.values);
-        &buffer.values
+        Block::new(buffer.values.chunks_exact(width))
     }
 }
 
@@ -281,17 +315,17 @@ mod tests {
             assert_eq!(rows.to_dense(), expected);
             let (mut double, mut single) = (Buffer::<f64>::default(), Buffer::<f32>::default());
             let part = expected.slice(s![5..69, ..]);
-            assert_eq!(rows.block(5..69, &mut double), part.as_slice().unwrap());
+            assert_eq!(rows.block(5..69, &mut double).concat(), part.as_slice().unwrap());
             let expected = part.mapv(|value| value as f32);
             let close = |(found, expected): (&f32, &f32)| (found - expected).abs() <= 2.5e-7 * expected.abs();
-            assert!(rows.block(5..69, &mut single).iter().zip(&expected).all(close));
+            assert!(rows.block(5..69, &mut single).concat().iter().zip(&expected).all(close));
         }
         let copy = expected.mapv(|value| value as f32);
         for single in [None, Some(copy.view())] {
             let rows = Rows::dense(expected.view(), single).select(&[4, 4, 0]);
             assert_eq!(rows.to_dense(), expected.select(Axis(0), &[4, 4, 0]));
             let mut buffer = Buffer::<f32>::default();
-            assert_eq!(rows.block(0..3, &mut buffer), copy.select(Axis(0), &[4, 4, 0]).as_slice().unwrap());
+            assert_eq!(rows.block(0..3, &mut buffer).concat(), copy.select(Axis(0), &[4, 4, 0]).as_slice().unwrap());
         }
     }
 }

@@ -35,9 +35,8 @@ fn mean_squares(rows: &Rows) -> Array1<f64> {
     let mut sum = Array1::zeros(width);
     let mut buffer = Buffer::default();
     for start in (0..n).step_by(BLOCK) {
-        let block: &[f64] = rows.block(start..n.min(start + BLOCK), &mut buffer);
-        for row in block.chunks_exact(width) {
-            sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value * value);
+        for row in rows.block(start..n.min(start + BLOCK), &mut buffer).iter() {
+            sum.iter_mut().zip(*row).for_each(|(sum, value): (&mut f64, &f64)| *sum += value * value);
         }
     }
     sum / n as f64

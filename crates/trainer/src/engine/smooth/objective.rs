@@ -132,7 +132,7 @@ impl<'a, T: Scalar> Objective<'a, T> {
             let mut row = Array1::zeros(self.outputs());
             self.blocks(part, |start, block, scores| {
                 T::scores(block, &weights, scores);
-                for offset in 0..block.len() / weights.rows() {
+                for offset in 0..block.len() {
                     scores.get(offset, row.as_slice_mut().unwrap_or_default());
                     row += &bias;
                     row_loss::to_bends(self.loss, &mut row.view_mut(), self.labels[start + offset]);
@@ -159,7 +159,7 @@ impl<'a, T: Scalar> Objective<'a, T> {
             let mut row = Array1::zeros(outputs);
             self.blocks(part, |start, block, scores| {
                 T::scores(block, &weights, scores);
-                for offset in 0..block.len() / r {
+                for offset in 0..block.len() {
                     scores.get(offset, row.as_slice_mut().unwrap_or_default());
                     row += &bias;
                     total += work(start + offset, &mut row.view_mut());
@@ -251,12 +251,12 @@ impl<'a, T: Scalar> Objective<'a, T> {
         ranges.collect::<Vec<_>>().into_par_iter().map(&work).collect()
     }
 
-    /// Hands out the blocks of a part, row-major, with a place for their scores.
-    fn blocks(&self, part: std::ops::Range<usize>, mut work: impl FnMut(usize, &[T], &mut Panels<T>)) {
+    /// Hands out the blocks of a part, with a place for their scores.
+    fn blocks(&self, part: std::ops::Range<usize>, mut work: impl FnMut(usize, &[&[T]], &mut Panels<T>)) {
         let mut scores = Panels::zeros(BLOCK.min(part.len()), self.outputs());
         let mut buffer = Buffer::default();
         for start in part.clone().step_by(BLOCK) {
-            work(start, self.rows.block(start..part.end.min(start + BLOCK), &mut buffer), &mut scores);
+            work(start, &self.rows.block(start..part.end.min(start + BLOCK), &mut buffer), &mut scores);
         }
     }
 }

@@ -33,11 +33,12 @@ use crate::Error;
 use crate::objective::outputs;
 use crate::params::Bias;
 
-/// What the methods aim at, as a share of the tolerance: in a single fit, whose weights are as far off as the square root of the gap,
-/// and on a grid, where it is the scores that count.
-const AIM: f64 = 0.1;
-const GRID_AIM: f64 = 0.5;
-/// Multiply-adds that the last digits of a single fit's weights may take, all classes together: half a second or so.
+/// What the methods aim at, as a share of the tolerance: the gap as they see it is not quite the exact one. Where the last digits of
+/// the weights are still to come, which are as far off as the square root of the gap, these are to begin nearer.
+const AIM: f64 = 0.5;
+const AIM_BEFORE_POLISH: f64 = 0.1;
+/// Multiply-adds that the last digits of a single fit's weights may take, all classes together: half a second or so. On large data
+/// that is not enough to begin with.
 const POLISH: f64 = 5e9;
 /// Steps that this must be enough for; else they are not begun.
 const POLISH_STEPS: f64 = 30.0;
@@ -113,17 +114,22 @@ impl Engine for HingeSvm {
 
     fn fit(&self, problem: &Problem, c: f64) -> Result<Solution, Error> {
         let features = self.features(problem)?;
-        let shared = Shared::new(problem, features.view(), AIM);
         let mut walkers = Walker::all(problem);
-        shared
-            .solve(&mut walkers, c)
-            .and_then(|rough| shared.polish(&mut walkers, c, rough))
-            .ok_or_else(|| self.failed(c))
+        // Multiply-adds that the last digits of a class may take.
+        let work =
+            Some(POLISH / walkers.len() as f64).filter(|&work| POLISH_STEPS * Polish::pass(features.view()) <= work);
+        let shared = Shared::new(problem, features.view(), work.map_or(AIM, |_| AIM_BEFORE_POLISH));
+        let rough = shared.solve(&mut walkers, c);
+        let found = match work {
+            Some(work) => rough.and_then(|rough| shared.polish(&mut walkers, c, rough, work)),
+            None => rough,
+        };
+        found.ok_or_else(|| self.failed(c))
     }
 
     fn fit_path(&self, problem: &Problem, cs: &[f64], done: &(dyn Fn() + Sync)) -> Result<Vec<Solution>, Error> {
         let features = self.features(problem)?;
-        let shared = Shared::new(problem, features.view(), GRID_AIM);
+        let shared = Shared::new(problem, features.view(), AIM);
         let mut walkers = Walker::all(problem);
         let mut order: Vec<usize> = (0..cs.len()).collect();
         order.sort_by(|&a, &b| cs[a].total_cmp(&cs[b]));
@@ -242,13 +248,9 @@ impl<'a> Shared<'a> {
         self.solution(walkers, weights)
     }
 
-    /// Brings weights that have the gap asked for to the error asked for, if that takes no more than [`POLISH`] multiply-adds, which for
-    /// large data it does.
-    fn polish(&self, walkers: &mut [Walker], c: f64, rough: Solution) -> Option<Solution> {
-        let work = POLISH / walkers.len() as f64;
-        if POLISH_STEPS * Polish::pass(self.features) > work {
-            return Some(rough);
-        }
+    /// Brings weights that have the gap asked for to the error asked for, if that takes no more than `work` multiply-adds for each
+    /// class.
+    fn polish(&self, walkers: &mut [Walker], c: f64, rough: Solution, work: f64) -> Option<Solution> {
         let mut weights = rough.weights;
         walkers.par_iter_mut().zip(weights.axis_iter_mut(Axis(0)).into_par_iter()).for_each(|(walker, mut weights)| {
             if walker.bounds.weight_error() <= self.tolerance {

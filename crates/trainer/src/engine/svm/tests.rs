@@ -80,10 +80,10 @@ fn the_weights_of_a_single_fit_are_right() {
         let problem = problem(&x, &labels, ClassWeight::Balanced);
         for exponent in -6..4 {
             let c = 10f64.powi(exponent);
-            let shared = Shared::new(&problem, x.view(), AIM);
+            let shared = Shared::new(&problem, x.view(), AIM_BEFORE_POLISH);
             let mut walkers = Walker::all(&problem);
             let rough = shared.solve(&mut walkers, c).unwrap();
-            shared.polish(&mut walkers, c, rough).unwrap();
+            shared.polish(&mut walkers, c, rough, POLISH).unwrap();
             let error = walkers[0].bounds.weight_error();
             assert!(error <= DEFAULT_TOLERANCE, "C = {c}: {error:.1e}");
         }
