@@ -274,6 +274,13 @@ mod extraction {
         assert!(!offered.contains(&"tf32".to_string()));
         assert!(!dir.exists("x.h5"));
         says(&dir.misused(&format!("{extract} fc1 --device gpu")), &["gpu", "auto, cpu, cuda"]);
+        for (devices, said) in
+            [("cuda:0,cpu", "cpu is no GPU"), ("cuda:1,cuda:1", "given twice"), ("cuda:0,gpu", "auto, cpu, cuda")]
+        {
+            says(&dir.misused(&format!("{extract} fc1 --devices {devices}")), &[said]);
+        }
+        dir.misused(&format!("{extract} fc1 --device cuda:0 --devices cuda:0,cuda:1"));
+        says(&dir.fails(&format!("{extract} fc1 --devices cuda:98,cuda:99")), &["cuda:98", "--device cpu"]);
         says(&dir.misused(&format!("{extract} fc1 --dtype f64")), &["f64", "f32, bf16, f16, tf32"]);
         says(&dir.misused(&format!("{extract} fc1 --store f8")), &["f8", "f32 or f16"]);
         says(&dir.misused(&format!("{extract} fc1 --batch 0")), &["--batch"]);

@@ -39,6 +39,9 @@ pub struct Args {
     check: bool,
     #[command(flatten)]
     device: super::DeviceArgs,
+    /// Spread batches over several GPUs: cuda:0,cuda:1.
+    #[arg(long, value_name = "DEVICES", value_delimiter = ',', conflicts_with_all = ["device_text", "check"])]
+    devices: Vec<String>,
     #[command(flatten)]
     augment: super::augment::AugmentArgs,
     /// Views of images in the other splits too (val, test), to be added up by `evaluate --sum-views`.
@@ -74,6 +77,23 @@ pub struct Args {
     json: bool,
 }
 
+/// What `--devices` names: several have to be GPUs, which compute the same.
+#[cfg(feature = "torch")]
+fn devices(names: &[String]) -> anyhow::Result<Vec<headstart_extractor::engine::DeviceChoice>> {
+    use headstart_extractor::engine::DeviceChoice;
+
+    let devices: Vec<DeviceChoice> = super::parse_all(names)?;
+    for (at, device) in devices.iter().enumerate() {
+        if devices.len() > 1 && !matches!(device, DeviceChoice::Cuda(_)) {
+            return Err(crate::Usage(format!("--devices: {} is no GPU; give cuda:0,cuda:1,…", names[at])).into());
+        }
+        if devices[..at].contains(device) {
+            return Err(crate::Usage(format!("--devices: {} is given twice", names[at])).into());
+        }
+    }
+    Ok(devices)
+}
+
 #[cfg(not(feature = "torch"))]
 pub fn run(_: &Args) -> anyhow::Result<Outcome> {
     Err(super::needs_torch("extract"))
@@ -84,6 +104,10 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     use crate::{progress::Bar, table};
     use headstart_extractor::pipeline::{AugmentOptions, ExtractOptions, check, extract};
 
+    let (device, also_on) = match devices(&args.devices)?.split_first() {
+        Some((&first, others)) => (Some(first), others.to_vec()),
+        None => (None, Vec::new()),
+    };
     let options = ExtractOptions {
         images: args.images.clone(),
         backbone: args.backbone.backbone.clone(),
@@ -91,7 +115,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         layers: super::parse_all(&args.layers)?,
         // Without one, nothing is written.
         output: args.output.clone().unwrap_or_default(),
-        device: args.device.device()?,
+        device: device.map_or_else(|| args.device.device(), Ok)?,
+        also_on,
         precision: args.device.precision_choice()?,
         store: args.store.as_deref().map(super::parse).transpose()?,
         batch: args.batch.map(|batch| batch as usize),

@@ -76,6 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             layers: super::parse_all(&recipe.layers)?,
             output: files.cache.clone(),
             device: args.device.device()?,
+            also_on: Vec::new(),
             precision: args.device.precision_choice()?,
             store: None,
             batch: None,

@@ -50,6 +50,7 @@ pub fn extract(
         layers,
         output: place.path().join("bench.h5"),
         device: request.device,
+        also_on: Vec::new(),
         precision: PrecisionChoice::Is(request.precision),
         store: None,
         batch: request.batch,

@@ -96,7 +96,7 @@ fn seconds_per_row(run: &Run, engine: &Engine, sources: &[Source]) -> Result<Opt
     // On a GPU the first pass loads and chooses kernels, which can take seconds.
     let forward = if first < SHORT_PASS || run.device.is_cuda() { pass()? } else { first } / good as f64;
     // The sample may be too small for all workers.
-    let forward = forward * lanes.busy(good) as f64 / lanes.workers() as f64;
+    let forward = forward * lanes.busy(good) as f64 / (lanes.workers() * (1 + run.others.len())) as f64;
     // On the CPU both share the same cores.
     Ok(Some(if run.device.is_cuda() { decode.max(forward) } else { decode + forward }))
 }

@@ -1,13 +1,14 @@
-//! How a batch is spread over the processor. On a GPU it runs as it is. On the CPU it is cut into pieces of a few images, and
-//! each of the workers that decode images also runs such pieces, alone.
+//! How batches are spread over what computes them. Accelerators take whole batches, each the next one when it is done with the one
+//! before. On the CPU a batch is cut into pieces of a few images, and each of the workers that decode images also runs such pieces,
+//! alone.
 //!
-//! That is faster than all cores working on every operation together: nobody waits for the slowest at the end of each
+//! The latter is faster than all cores working on every operation together: nobody waits for the slowest at the end of each
 //! convolution, activations of a few images stay in a core's cache, and a core that decodes is not missed by others. As the
 //! pieces are the same whatever the number of cores is, so are the results.
 
 use super::keep_freed_memory;
 use crate::engine::{Engine, EngineError};
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rayon::{Scope, prelude::*};
 use std::{sync::Arc, time::Instant};
 
@@ -19,10 +20,19 @@ pub fn default_batch(device: tch::Device) -> usize {
     if device.is_cuda() { 256 } else { 32 }
 }
 
-/// An engine with the workers it runs on.
+/// Engines with the workers they run on.
 pub struct Lanes<'a> {
     engine: &'a Engine,
     on_cpu: bool,
+    accelerators: usize,
+    /// Where whole batches wait for an accelerator.
+    jobs: Option<Sender<Job>>,
+}
+
+/// A batch for an accelerator, and where its values go.
+struct Job {
+    pixels: Vec<u8>,
+    out: Sender<(usize, Result<Output, EngineError>)>,
 }
 
 /// The values of a batch's taps, images × width each, and the seconds of work they took, summed over the workers.
@@ -45,18 +55,48 @@ impl<'a> Lanes<'a> {
             // What libtorch does on a worker, it does there alone.
             rayon::broadcast(|_| tch::set_num_threads(1));
         }
-        Self { engine, on_cpu }
+        Self { engine, on_cpu, accelerators: 1, jobs: None }
     }
 
-    /// How many work on a forward pass.
+    /// For batches that are started one after another. Each of the engines beside the first is on an accelerator of its own, as that
+    /// one is then; each gets a thread, which ends when this is dropped.
+    pub fn threaded<'scope>(
+        engine: &'a Engine,
+        others: &'a [Engine],
+        device: tch::Device,
+        scope: &'scope std::thread::Scope<'scope, '_>,
+    ) -> Self
+    where
+        'a: 'scope,
+    {
+        let lanes = Self::new(engine, device);
+        if lanes.on_cpu { lanes } else { lanes.with_threads(others, scope) }
+    }
+
+    fn with_threads<'scope>(self, others: &'a [Engine], scope: &'scope std::thread::Scope<'scope, '_>) -> Self
+    where
+        'a: 'scope,
+    {
+        let (jobs, waiting) = unbounded::<Job>();
+        for engine in std::iter::once(self.engine).chain(others) {
+            let waiting = waiting.clone();
+            // Nobody listens any more when the run has failed elsewhere.
+            scope.spawn(move || {
+                waiting.iter().for_each(|Job { pixels, out }| drop(out.send((0, timed(engine, &pixels)))))
+            });
+        }
+        Self { on_cpu: false, accelerators: 1 + others.len(), jobs: Some(jobs), ..self }
+    }
+
+    /// How many work on forward passes.
     pub fn workers(&self) -> usize {
-        if self.on_cpu { rayon::current_num_threads() } else { 1 }
+        if self.on_cpu { rayon::current_num_threads() } else { self.accelerators }
     }
 
-    /// How many batches of this size are computed at the same time: enough for every worker, and one more to begin with where no piece
-    /// of another is left.
+    /// How many batches of this size are under way at the same time: enough for every worker, and one more to begin with where no piece
+    /// of another is left; for each accelerator one that is computed and one that waits.
     pub fn in_flight(&self, batch: usize) -> usize {
-        if self.on_cpu { (PIECE * self.workers()).div_ceil(batch) + 1 } else { 1 }
+        if self.on_cpu { (PIECE * self.workers()).div_ceil(batch) + 1 } else { 2 * self.accelerators }
     }
 
     /// How many would have something to do with this many images.
@@ -70,34 +110,40 @@ impl<'a> Lanes<'a> {
     /// Those of [`Engine::run`].
     pub fn run(&self, pixels: &[u8]) -> Result<Output, EngineError> {
         if !self.on_cpu {
-            return self.piece(pixels);
+            return timed(self.engine, pixels);
         }
         let pieces: Result<Vec<Output>, EngineError> =
-            pixels.par_chunks(PIECE * self.engine.image_bytes()).map(|pixels| self.piece(pixels)).collect();
+            pixels.par_chunks(PIECE * self.engine.image_bytes()).map(|pixels| timed(self.engine, pixels)).collect();
         Ok(joined(pieces?))
     }
 
-    /// Starts a batch; on a GPU it is done when this returns.
+    /// Starts a batch.
     pub fn start<'s>(&'s self, scope: &Scope<'s>, pixels: Vec<u8>) -> Pending {
-        let bytes = if self.on_cpu { PIECE * self.engine.image_bytes() } else { pixels.len().max(1) };
+        if let Some(jobs) = &self.jobs {
+            let (out, done) = bounded(1);
+            // Where nobody takes it, waiting for it says so.
+            drop(jobs.send(Job { pixels, out }));
+            return Pending { pieces: 1, done };
+        }
+        let bytes = PIECE * self.engine.image_bytes();
         let pieces = pixels.len().div_ceil(bytes);
         let (out, done) = bounded(pieces);
         let pixels = Arc::new(pixels);
         for piece in 0..pieces {
             let (pixels, out) = (pixels.clone(), out.clone());
             // Nobody listens any more when the run has failed elsewhere.
-            let work = move || {
-                drop(out.send((piece, self.piece(&pixels[piece * bytes..pixels.len().min((piece + 1) * bytes)]))))
-            };
-            if self.on_cpu { scope.spawn(move |_| work()) } else { work() }
+            scope.spawn(move |_| {
+                let pixels = &pixels[piece * bytes..pixels.len().min((piece + 1) * bytes)];
+                drop(out.send((piece, timed(self.engine, pixels))))
+            });
         }
         Pending { pieces, done }
     }
+}
 
-    fn piece(&self, pixels: &[u8]) -> Result<Output, EngineError> {
-        let start = Instant::now();
-        Ok(Output { values: self.engine.run(pixels)?, seconds: start.elapsed().as_secs_f64() })
-    }
+fn timed(engine: &Engine, pixels: &[u8]) -> Result<Output, EngineError> {
+    let start = Instant::now();
+    Ok(Output { values: engine.run(pixels)?, seconds: start.elapsed().as_secs_f64() })
 }
 
 impl Pending {
@@ -127,4 +173,49 @@ fn joined(pieces: Vec<Output>) -> Output {
         all.seconds += seconds;
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        backbone::{Backbone, WeightsChoice},
+        engine::Precision,
+    };
+
+    /// Accelerators take batches as they become free; what comes out is in the order of what went in, and the same.
+    #[test]
+    fn batches_on_several_devices_come_back_in_order() {
+        let weights: WeightsChoice = "random:0".parse().unwrap();
+        let mut backbone = Backbone::describe("lenet5", &weights, None, None).unwrap();
+        backbone.read_weights().unwrap();
+        let taps = backbone.select(&["fc1".parse().unwrap(), "conv1".parse().unwrap()]).unwrap();
+        let engine = || {
+            let (graph, weights, seen) = (&backbone.graph, &backbone.weights, &backbone.preprocessing);
+            Engine::new(graph, &taps, weights, seen, tch::Device::Cpu, Precision::F32).unwrap()
+        };
+        let (first, others) = (engine(), [engine(), engine()]);
+        let pixels = |batch: usize| -> Vec<u8> {
+            (0..3 * first.image_bytes()).map(|at| ((at + 1) * (batch + 7) % 251) as u8).collect()
+        };
+        let expected: Vec<Vec<Vec<f32>>> = (0..20).map(|batch| first.run(&pixels(batch)).unwrap()).collect();
+        std::thread::scope(|scope| {
+            // As if these were accelerators.
+            let lanes = Lanes::new(&first, tch::Device::Cpu).with_threads(&others, scope);
+            assert_eq!((lanes.workers(), lanes.in_flight(3)), (3, 6));
+            rayon::in_place_scope(|scope| {
+                let pending: Vec<Pending> = (0..20).map(|batch| lanes.start(scope, pixels(batch))).collect();
+                for (pending, expected) in pending.into_iter().zip(&expected) {
+                    let found = pending.wait().unwrap().unwrap().values;
+                    assert_eq!(
+                        found.iter().map(Vec::len).collect::<Vec<_>>(),
+                        [3 * taps[0].width(), 3 * taps[1].width()]
+                    );
+                    // Threads of libtorch may share the sums otherwise.
+                    let mut pairs = found.iter().flatten().zip(expected.iter().flatten());
+                    assert!(pairs.all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs().max(1.0)));
+                }
+            });
+        });
+    }
 }

@@ -53,6 +53,8 @@ pub struct ExtractOptions {
     pub output: PathBuf,
     /// Where to compute.
     pub device: DeviceChoice,
+    /// Further devices that batches are spread over; what is first chosen for one device is chosen for `device`.
+    pub also_on: Vec<DeviceChoice>,
     /// Precision of the forward pass.
     pub precision: PrecisionChoice,
     /// Precision of the stored values; none: f32 for pooled vectors, f16 for raw maps.
@@ -282,7 +284,11 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
         }
     }
 
-    let planned = device.map_or_else(String::new, device_name);
+    let others = match device {
+        Some(_) => options.also_on.iter().map(|&other| engine::resolve(other, precision)).collect::<Result<_, _>>()?,
+        None => Vec::new(),
+    };
+    let planned = device.iter().chain(&others).map(|&device| device_name(device)).collect::<Vec<_>>().join(",");
     let descs: Vec<LayerDesc> = taps.iter().map(|tap| layer_desc(tap, options.store, &planned)).collect();
     let layers = writer.add_layers(&descs)?;
     let committed: Vec<usize> = layers.iter().map(|&layer| writer.committed(layer)).collect();
@@ -297,7 +303,7 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
     let mut summary = Summary::nothing_done(&options.output, &taps, precision, writer.rows().len(), images);
     summary.unlisted = writer.rows().path[..end].iter().filter(|name| !names.contains(name.as_str())).count();
     if let Some(device) = device.filter(|_| retry || !pieces.is_empty()) {
-        summary.device = Some(device_name(device));
+        summary.device = Some(planned);
         let run = run::Run {
             backbone: &backbone,
             taps: &taps,
@@ -307,6 +313,7 @@ pub fn extract(options: &ExtractOptions, progress: &dyn Progress, stop: &AtomicB
             root: &listing.root,
             augmenter: options.augment.as_ref().map(|augment| &augment.augmenter),
             device,
+            others: &others,
             precision,
             batch: options.batch.unwrap_or(lanes::default_batch(device)).max(1),
             fast_decode: options.fast_decode,

@@ -39,6 +39,8 @@ pub struct Run<'a> {
     pub root: &'a Path,
     pub augmenter: Option<&'a Augmenter>,
     pub device: tch::Device,
+    /// Further accelerators.
+    pub others: &'a [tch::Device],
     pub precision: Precision,
     pub batch: usize,
     pub fast_decode: bool,
@@ -89,14 +91,15 @@ impl Run<'_> {
         for piece in pieces {
             let taps: Vec<Tap> = piece.layers.iter().map(|&layer| self.taps[layer].clone()).collect();
             let layers: Vec<LayerId> = piece.layers.iter().map(|&layer| self.layers[layer]).collect();
-            let engine = self.engine(&taps)?;
+            let engine = self.engine(&taps, self.device)?;
+            let others = self.others.iter().map(|&other| self.engine(&taps, other)).collect::<Result<Vec<_>, _>>()?;
             let sources = self.sources(writer.rows(), piece.rows.clone());
             if !announced {
                 let plan = estimate::measure(self, pieces, &engine, &sources)?;
                 self.progress.begin(&plan);
                 announced = true;
             }
-            writer = self.segment(writer, piece.rows.clone(), &sources, &engine, &layers, summary)?;
+            writer = self.segment(writer, piece.rows.clone(), &sources, (&engine, &others), &layers, summary)?;
             if summary.interrupted {
                 break;
             }
@@ -109,9 +112,9 @@ impl Run<'_> {
         batch::Input { preprocessing: &self.backbone.preprocessing, augmenter: self.augmenter, fast: self.fast_decode }
     }
 
-    fn engine(&self, taps: &[Tap]) -> Result<Engine, ExtractError> {
+    fn engine(&self, taps: &[Tap], device: tch::Device) -> Result<Engine, ExtractError> {
         let backbone = self.backbone;
-        Ok(Engine::new(&backbone.graph, taps, &backbone.weights, &backbone.preprocessing, self.device, self.precision)?)
+        Ok(Engine::new(&backbone.graph, taps, &backbone.weights, &backbone.preprocessing, device, self.precision)?)
     }
 
     /// Tries `failed` rows again, for every layer of the file, and replaces those that work now.
@@ -120,7 +123,7 @@ impl Run<'_> {
             .layers()
             .map(|(id, info)| (id, LayerSpec { layer: info.layer.clone(), pool: info.pool.parse().ok() }))
             .unzip();
-        let engine = self.engine(&self.backbone.select(&specs)?)?;
+        let engine = self.engine(&self.backbone.select(&specs)?, self.device)?;
         let lanes = Lanes::new(&engine, self.device);
         for rows in failed.chunks(self.batch) {
             if self.stop.load(Ordering::Relaxed) {
@@ -168,7 +171,7 @@ impl Run<'_> {
         writer: Writer,
         rows: Range<usize>,
         sources: &[Source],
-        engine: &Engine,
+        (engine, others): (&Engine, &[Engine]),
         layers: &[LayerId],
         summary: &mut Summary,
     ) -> Result<Writer, ExtractError> {
@@ -189,8 +192,10 @@ impl Run<'_> {
             });
             let file = scope.spawn(move || self.write(writer, computed_in, layers));
             let known = Known { sources, done: &done, first };
-            let forward =
-                self.forward(&Lanes::new(engine, self.device), engine, decoded_in, computed_out, known, summary);
+            let lanes = Lanes::threaded(engine, others, self.device, scope);
+            let forward = self.forward(&lanes, engine, decoded_in, computed_out, known, summary);
+            // Its threads end with it.
+            drop(lanes);
             let stopped = decoder.join().map_err(|_| ExtractError::Lost("decoding"))?;
             let (writer, seconds) = file.join().map_err(|_| ExtractError::Lost("writing"))??;
             summary.seconds.write += seconds;

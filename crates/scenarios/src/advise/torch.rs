@@ -41,6 +41,7 @@ pub(super) fn extract_sample(
         layers: layers(backbone),
         output: to.to_path_buf(),
         device: options.device,
+        also_on: Vec::new(),
         precision: PrecisionChoice::Is(Precision::F32),
         store: None,
         batch: None,
