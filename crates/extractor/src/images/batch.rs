@@ -1,6 +1,6 @@
 //! Decode workers: image files to batches of prepared 8-bit pixels, all cores of the current rayon pool at once, in row order.
 
-use super::{Image8, augment::Augmenter, decode_for};
+use super::{Image8, Purpose, augment::Augmenter, decode_for, prepare_part};
 use headstart_cache::Preprocessing;
 use rayon::prelude::*;
 use std::{cell::Cell, io::Read, path::Path, time::Instant};
@@ -86,13 +86,14 @@ fn read(path: &Path, views: &[View], input: Input, out: &mut [u8]) -> Outcome {
     let (mut bytes, mut image) = BUFFERS.take();
     let contents = read_file(path, &mut bytes).map_err(|error| format!("cannot be read: {error}"));
     let reading = start.elapsed().as_secs_f64();
-    let decoded = contents.and_then(|()| {
-        decode_for(&bytes, &mut image, input.fast.then_some(input.preprocessing)).map_err(|error| error.to_string())
-    });
+    // Views may look at any part of an image.
+    let purpose = Purpose { preprocessing: input.preprocessing, fast: input.fast };
+    let purpose = Some(purpose).filter(|_| input.augmenter.is_none());
+    let decoded = contents.and_then(|()| decode_for(&bytes, &mut image, purpose).map_err(|error| error.to_string()));
     let mut seconds = start.elapsed().as_secs_f64();
     let failures = match decoded {
         Err(reason) => vec![Some(reason); views.len()],
-        Ok(()) => {
+        Ok(place) => {
             let outcomes: Vec<(Option<String>, f64)> = out
                 .par_chunks_mut(out.len() / views.len())
                 .zip(views)
@@ -100,7 +101,7 @@ fn read(path: &Path, views: &[View], input: Input, out: &mut [u8]) -> Outcome {
                     let start = Instant::now();
                     let prepared = match input.augmenter {
                         Some(augmenter) => augmenter.prepare(&image, view.name, view.number, input.preprocessing, out),
-                        None => super::prepare(&image, input.preprocessing, out),
+                        None => prepare_part(&image, place, input.preprocessing, out),
                     };
                     (prepared.err().map(|error| error.to_string()), start.elapsed().as_secs_f64())
                 })

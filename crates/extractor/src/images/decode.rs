@@ -98,27 +98,55 @@ pub fn decode(bytes: &[u8]) -> Result<Image8, DecodeError> {
 ///
 /// As [`decode()`].
 pub fn decode_into(bytes: &[u8], image: &mut Image8) -> Result<(), DecodeError> {
-    decode_for(bytes, image, None)
+    decode_for(bytes, image, None).map(drop)
 }
 
-/// As [`decode_into()`]; where `fast` says what the image is decoded for, a JPEG that is at least twice as large on every side
-/// comes out at 1/2, 1/4 or 1/8 of its size, still as large as is wanted. libjpeg-turbo then makes fewer pixels of each block, which
-/// saves most of the time that large photographs take, and averages them as a box filter would: the prepared pixels differ by a
-/// few levels from those of the full image.
+/// What an image is decoded for.
+#[derive(Debug, Clone, Copy)]
+pub struct Purpose<'a> {
+    /// How it is prepared.
+    pub preprocessing: &'a Preprocessing,
+    /// Whether a JPEG that is at least twice as large on every side may come out at 1/2, 1/4 or 1/8 of its size, still as large as is
+    /// wanted. libjpeg-turbo then makes fewer pixels of each block, which saves most of the time that large photographs take, and
+    /// averages them as a box filter would: the prepared pixels differ by a few levels from those of the full image.
+    pub fast: bool,
+}
+
+/// Where in a picture the pixels of an [`Image8`] lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Columns before them.
+    pub left: u32,
+    /// Rows above them.
+    pub top: u32,
+    /// Width and height of the picture.
+    pub whole: (u32, u32),
+}
+
+impl Place {
+    /// Of an image that is all of its picture.
+    pub fn whole(image: &Image8) -> Self {
+        Self { left: 0, top: 0, whole: (image.width, image.height) }
+    }
+}
+
+/// As [`decode_into()`]; where it is known what for, pixels of a JPEG that are not needed for that may be left out
+/// ([`prepare_part`](super::prepare_part) takes what comes out, and its place). Damage is found there all the same.
 ///
 /// # Errors
 ///
 /// As [`decode()`].
-pub fn decode_for(bytes: &[u8], image: &mut Image8, fast: Option<&Preprocessing>) -> Result<(), DecodeError> {
+pub fn decode_for(bytes: &[u8], image: &mut Image8, purpose: Option<Purpose>) -> Result<Place, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
     if !jpeg::is_jpeg(bytes) {
         *image = decode_other(bytes)?;
-        return Ok(());
+        return Ok(Place::whole(image));
     }
-    match jpeg::decode(bytes, image, fast) {
-        Ok(orientation) => turn_upright(image, orientation),
+    match jpeg::decode(bytes, image, purpose) {
+        Ok((Orientation::NoTransforms, place)) => return Ok(place),
+        Ok((orientation, _)) => turn_upright(image, orientation),
         Err(jpeg::Refusal::Final(error)) => return Err(error),
         Err(jpeg::Refusal::TryOther(reason)) => {
             *image = decode_other(bytes).map_err(|error| match error {
@@ -127,7 +155,7 @@ pub fn decode_for(bytes: &[u8], image: &mut Image8, fast: Option<&Preprocessing>
             })?;
         }
     }
-    Ok(())
+    Ok(Place::whole(image))
 }
 
 /// Decodes with the crate `image`, whatever the format. A panic in there is one broken file, not the end of a long run.

@@ -5,6 +5,7 @@
 
 use super::resample::Axis;
 use headstart_cache::{Preprocessing, Resize};
+use std::ops::Range;
 
 /// The largest side of the square that is accepted, in pixels.
 pub const MAX_SIZE: u32 = 4096;
@@ -202,6 +203,12 @@ pub(super) fn spans(width: u32, height: u32, preprocessing: &Preprocessing) -> (
         }
     };
     (Span::new(width, resized_width, size), Span::new(height, resized_height, size))
+}
+
+/// The columns and rows of an image that preparing it reads.
+pub(super) fn needed(width: u32, height: u32, preprocessing: &Preprocessing) -> (Range<usize>, Range<usize>) {
+    let (across, down) = spans(width, height, preprocessing);
+    (across.axis().needed(), down.axis().needed())
 }
 
 /// Into how many parts each side of an image can be divided, 1, 2, 4 or 8, so that it is still no smaller than it is scaled to.

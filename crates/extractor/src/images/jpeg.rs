@@ -1,15 +1,17 @@
 //! JPEG through libjpeg-turbo, with the pixels that Pillow gets from it.
 
 use super::Image8;
-use super::decode::{DecodeError, check_size};
-use super::geometry::reduction;
-use headstart_cache::Preprocessing;
+use super::decode::{DecodeError, Place, Purpose, check_size};
+use super::geometry::{needed, reduction};
+use super::turbo::{Decompressor, Header, Region};
 use image::metadata::Orientation;
 use std::cell::RefCell;
-use turbojpeg::{Colorspace, Decompressor, PixelFormat, ScalingFactor};
+use turbojpeg::PixelFormat;
 
 /// Scans after which a progressive file is taken for one made to keep decoders busy; real ones have about ten.
-const MAX_SCANS: u32 = 500;
+const MAX_SCANS: i32 = 500;
+/// Pixels at the edge of a cropped picture that smooth upsampling, which knows no neighbours there, may make otherwise; and some more.
+const EDGE: usize = 4;
 
 thread_local! {
     /// Making a decompressor costs more than decoding a thumbnail, so each thread keeps one.
@@ -34,28 +36,27 @@ pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xFF, 0xD8])
 }
 
-/// Decodes into `image`, as the picture is stored, and says how to turn it upright. `fast`: for this, at a fraction of its size
-/// where that is enough.
-pub(super) fn decode(bytes: &[u8], image: &mut Image8, fast: Option<&Preprocessing>) -> Result<Orientation, Refusal> {
+/// Decodes into `image`, as the picture is stored, and says how to turn it upright. Where it is stored upright, only what `purpose`
+/// needs of it; the place says what that is.
+pub(super) fn decode(
+    bytes: &[u8],
+    image: &mut Image8,
+    purpose: Option<Purpose>,
+) -> Result<(Orientation, Place), Refusal> {
     let segments = Segments::of(bytes);
-    DECOMPRESSOR.with_borrow_mut(|kept| {
+    let orientation = segments.exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
+    let place = DECOMPRESSOR.with_borrow_mut(|kept| {
         // A decompressor that has failed is dropped, so that no state of a broken file reaches the next one.
         let mut decompressor = match kept.take() {
             Some(decompressor) => decompressor,
-            None => new_decompressor().map_err(|error| Refusal::TryOther(error.to_string()))?,
+            None => Decompressor::new(MAX_SCANS).map_err(Refusal::TryOther)?,
         };
-        decode_with(&mut decompressor, bytes, &segments, image, fast)?;
+        let upright = orientation == Orientation::NoTransforms;
+        let place = decode_with(&mut decompressor, bytes, &segments, image, purpose, upright)?;
         *kept = Some(decompressor);
-        Ok::<(), Refusal>(())
+        Ok::<Place, Refusal>(place)
     })?;
-    Ok(segments.exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms))
-}
-
-/// Accurate DCT and smooth chroma upsampling are TurboJPEG's defaults, and Pillow's.
-fn new_decompressor() -> turbojpeg::Result<Decompressor> {
-    let mut decompressor = Decompressor::new()?;
-    decompressor.set_scan_limit(MAX_SCANS)?;
-    Ok(decompressor)
+    Ok((orientation, place))
 }
 
 fn decode_with(
@@ -63,23 +64,28 @@ fn decode_with(
     bytes: &[u8],
     segments: &Segments,
     image: &mut Image8,
-    fast: Option<&Preprocessing>,
-) -> Result<(), Refusal> {
-    let header = decompressor.read_header(bytes).map_err(|error| refusal(error, segments))?;
+    purpose: Option<Purpose>,
+    upright: bool,
+) -> Result<Place, Refusal> {
+    let header = decompressor.header(bytes).map_err(|reason| refusal(reason, segments))?;
     check_size(header.width as u64, header.height as u64)?;
-    // Lossless files have no transform that could be scaled.
-    let wanted = fast.filter(|_| !header.is_lossless);
-    let parts = wanted.map_or(1, |wanted| reduction(header.width as u32, header.height as u32, wanted));
-    let factor = ScalingFactor::new(1, parts);
-    decompressor.set_scaling_factor(factor).map_err(|error| refusal(error, segments))?;
-    let (width, height) = (factor.scale(header.width), factor.scale(header.height));
-    let inks = matches!(header.colorspace, Colorspace::CMYK | Colorspace::YCCK);
+    // Lossless files have no transform that could be scaled, and no blocks to leave out.
+    let purpose = purpose.filter(|_| !header.lossless);
+    let parts = match purpose {
+        Some(Purpose { preprocessing, fast: true }) => {
+            reduction(header.width as u32, header.height as u32, preprocessing)
+        }
+        _ => 1,
+    };
+    let (whole_width, whole_height) = (header.width.div_ceil(parts), header.height.div_ceil(parts));
+    let region = purpose.filter(|_| upright && parts == 1).and_then(|purpose| region(&header, purpose));
+    let Region { left, top, width, height } =
+        region.unwrap_or(Region { left: 0, top: 0, width: whole_width, height: whole_height });
+    let inks = header.inks;
     let format = if inks { PixelFormat::CMYK } else { PixelFormat::RGB };
-    let pitch = width * format.size();
-    image.pixels.resize(pitch * height, 0);
-    let target = turbojpeg::Image { pixels: &mut image.pixels[..], width, pitch, height, format };
-    if let Err(error) = decompressor.decompress(bytes, target) {
-        let refused = refusal(error, segments);
+    image.pixels.resize(width * format.size() * height, 0);
+    if let Err(reason) = decompressor.decode(bytes, parts, region, format, &mut image.pixels) {
+        let refused = refusal(reason, segments);
         // What libjpeg only warns of comes as an error as well, but after the whole picture has been decoded.
         if !matches!(&refused, Refusal::TryOther(message) if is_harmless(message)) {
             return Err(refused);
@@ -91,7 +97,19 @@ fn decode_with(
     }
     // A JPEG's sides fit 16 bits.
     (image.width, image.height) = (width as u32, height as u32);
-    Ok(())
+    Ok(Place { left: left as u32, top: top as u32, whole: (whole_width as u32, whole_height as u32) })
+}
+
+/// The part of a picture that is needed, widened to where it can be decoded alone with the same pixels; none if that is all of it.
+/// It reaches down to the end: libjpeg-turbo does not read what is below, and would not find it damaged.
+fn region(header: &Header, purpose: Purpose) -> Option<Region> {
+    let (across, down) = needed(header.width as u32, header.height as u32, purpose.preprocessing);
+    let unit = header.unit?;
+    let left = across.start.saturating_sub(EDGE) / unit * unit;
+    let top = down.start.saturating_sub(EDGE);
+    let width = (across.end + EDGE).min(header.width) - left;
+    let height = header.height - top;
+    ((width, height) != (header.width, header.height)).then_some(Region { left, top, width, height })
 }
 
 /// Warnings about bytes that are no part of the picture. All others tell of damaged pixels.
@@ -101,11 +119,7 @@ fn is_harmless(message: &str) -> bool {
         .any(|known| message.contains(known))
 }
 
-fn refusal(error: turbojpeg::Error, segments: &Segments) -> Refusal {
-    let reason = match error {
-        turbojpeg::Error::TurboJpegError(message) => message,
-        other => other.to_string(),
-    };
+fn refusal(reason: String, segments: &Segments) -> Refusal {
     // Only the first warning is told, so a harmless one may hide that the end is missing.
     if reason.contains("Premature end of JPEG file") || !segments.has_end() {
         return Refusal::Final(DecodeError::Truncated { reason });
@@ -175,6 +189,10 @@ impl<'a> Segments<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::images::{Purpose, decode_for, geometry::imagenet, prepare, prepare_part};
+    use headstart_cache::{Preprocessing, Resize};
+    use proptest::prelude::*;
+    use turbojpeg::{Compressor, Image, Subsamp};
 
     fn jpeg() -> Vec<u8> {
         let pixels: Vec<u8> = (0..32 * 24 * 3).map(|index| (index * 7 % 251) as u8).collect();
@@ -185,6 +203,75 @@ mod tests {
 
     fn decoded(bytes: &[u8]) -> Result<Image8, DecodeError> {
         crate::images::decode(bytes)
+    }
+
+    /// A photograph-like picture: smooth, with edges and noise.
+    fn photo(width: usize, height: usize, seed: usize) -> Vec<u8> {
+        let level = |x: usize, y: usize, channel: usize| {
+            let wave = ((x + channel * 9) as f32 / 11.0).sin() * 60.0 + ((y + seed) as f32 / 7.0).cos() * 50.0;
+            let edge = if (x / 13 + y / 9 + seed) % 3 == channel { 70.0 } else { 0.0 };
+            (110.0 + wave + edge + ((x * 31 + y * 17 + channel * 7 + seed) % 23) as f32) as u8
+        };
+        (0..height)
+            .flat_map(|y| (0..width).flat_map(move |x| (0..3).map(move |channel| (x, y, channel))))
+            .map(|(x, y, channel)| level(x, y, channel))
+            .collect()
+    }
+
+    fn compressed(pixels: &[u8], width: usize, subsampling: Subsamp, progressive: bool) -> Vec<u8> {
+        let (pitch, height) = (3 * width, pixels.len() / (3 * width));
+        let mut compressor = Compressor::new().unwrap();
+        compressor.set_subsamp(subsampling).unwrap();
+        compressor.set_quality(85).unwrap();
+        compressor.set_progressive(progressive).unwrap();
+        compressor.compress_to_vec(Image { pixels, width, pitch, height, format: PixelFormat::RGB }).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+        /// What is left out is not missed: the pixels of the middle are those of the whole picture, bit for bit.
+        #[test]
+        fn a_part_is_prepared_as_the_whole(
+            width in 1usize..400, height in 1usize..300, kind in 0usize..6, progressive: bool, seed in 0usize..1000,
+            size in 8u32..120, longer in 0u32..60, squash: bool,
+        ) {
+            let kinds = [Subsamp::None, Subsamp::Sub2x1, Subsamp::Sub2x2, Subsamp::Sub1x2, Subsamp::Sub4x1, Subsamp::Gray];
+            let bytes = compressed(&photo(width, height, seed), width, kinds[kind], progressive);
+            let resize = if squash { Resize::Squash } else { Resize::Crop };
+            let preprocessing = Preprocessing { resize, shorter_side: size + longer, ..imagenet(size) };
+            let (mut whole, mut part) = (Image8::default(), Image8::default());
+            decode_for(&bytes, &mut whole, None).unwrap();
+            let purpose = Purpose { preprocessing: &preprocessing, fast: false };
+            let place = decode_for(&bytes, &mut part, Some(purpose)).unwrap();
+            prop_assert_eq!(place.whole, (whole.width, whole.height));
+            let mut expected = vec![0; (size * size * 3) as usize];
+            let mut found = expected.clone();
+            prepare(&whole, &preprocessing, &mut expected).unwrap();
+            prepare_part(&part, place, &preprocessing, &mut found).unwrap();
+            prop_assert_eq!(expected, found);
+        }
+    }
+
+    #[test]
+    fn damage_is_found_where_nothing_is_decoded() {
+        let preprocessing = imagenet(64);
+        let purpose = Some(Purpose { preprocessing: &preprocessing, fast: false });
+        for progressive in [false, true] {
+            let bytes = compressed(&photo(200, 800, 3), 200, Subsamp::Sub2x2, progressive);
+            let mut image = Image8::default();
+            let place = decode_for(&bytes, &mut image, purpose).unwrap();
+            assert!(place.top > 250 && place.top + image.height == 800, "a third is left out above");
+            let mut short = bytes.clone();
+            short.truncate(bytes.len() - 10);
+            let mut scrambled = bytes.clone();
+            let at = bytes.len() - 60;
+            scrambled.drain(at..at + 40);
+            for damaged in [short, scrambled] {
+                let whole = decode_for(&damaged, &mut image, None).unwrap_err();
+                assert_eq!(decode_for(&damaged, &mut image, purpose), Err(whole));
+            }
+            assert!(decode_for(&bytes, &mut image, purpose).is_ok());
+        }
     }
 
     #[test]

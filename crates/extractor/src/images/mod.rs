@@ -13,12 +13,13 @@ mod jpeg;
 pub mod listing;
 mod prepare;
 mod resample;
+mod turbo;
 
 #[cfg(test)]
 mod parity;
 
-pub use decode::{DECODER, DecodeError, FAST_DECODER, Image8, decode, decode_for, decode_into};
+pub use decode::{DECODER, DecodeError, FAST_DECODER, Image8, Place, Purpose, decode, decode_for, decode_into};
 pub use fingerprint::{Fingerprint, copies};
 pub use geometry::GeometryError;
 pub use listing::{Item, ListError, Listing, list};
-pub use prepare::prepare;
+pub use prepare::{prepare, prepare_part};

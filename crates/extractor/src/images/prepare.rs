@@ -1,6 +1,7 @@
 //! Resizing and cropping an image to what the backbone sees.
 
 use super::Image8;
+use super::decode::Place;
 use super::geometry::{self, GeometryError, spans};
 use super::resample::{self, resample};
 use headstart_cache::Preprocessing;
@@ -28,8 +29,27 @@ thread_local! {
 ///
 /// [`GeometryError`] when the preprocessing cannot be carried out, or a buffer's length does not fit it.
 pub fn prepare(image: &Image8, preprocessing: &Preprocessing, out: &mut [u8]) -> Result<(), GeometryError> {
+    prepare_part(image, Place::whole(image), preprocessing, out)
+}
+
+/// [`prepare`] of a picture of which only what that needs has been decoded ([`decode_for`](super::decode_for) with the same
+/// preprocessing).
+///
+/// # Errors
+///
+/// As [`prepare`].
+///
+/// # Panics
+///
+/// When the part lacks something that is needed.
+pub fn prepare_part(
+    image: &Image8,
+    place: Place,
+    preprocessing: &Preprocessing,
+    out: &mut [u8],
+) -> Result<(), GeometryError> {
     check_input(image, preprocessing, out)?;
-    let &Image8 { width, height, .. } = image;
+    let (width, height) = place.whole;
     let size = preprocessing.size as usize;
     let channels = preprocessing.channels as usize;
     let (across, down) = spans(width, height, preprocessing);
@@ -38,8 +58,8 @@ pub fn prepare(image: &Image8, preprocessing: &Preprocessing, out: &mut [u8]) ->
     }
     let pitch = size * channels;
     let out = &mut out[down.offset as usize * pitch + across.offset as usize * channels..];
-    let (across, down) = (across.axis(), down.axis());
-    let width = width as usize;
+    let (across, down) = (across.axis().behind(place.left), down.axis().behind(place.top));
+    let width = image.width as usize;
     SCRATCH.with_borrow_mut(|Scratch { grey, resample: scratch }| {
         if channels == 1 {
             grey.clear();

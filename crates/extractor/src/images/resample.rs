@@ -51,8 +51,14 @@ impl Axis {
         self.windows.len()
     }
 
+    /// For a source that lacks its first pixels, which have no weight.
+    pub(super) fn behind(mut self, left_out: u32) -> Self {
+        self.windows.iter_mut().for_each(|(first, _)| *first -= left_out as usize);
+        self
+    }
+
     /// The source pixels that have any weight.
-    fn needed(&self) -> std::ops::Range<usize> {
+    pub(super) fn needed(&self) -> std::ops::Range<usize> {
         let first = self.windows.first().map_or(0, |window| window.0);
         let end = self.windows.last().map_or(0, |window| window.0 + window.1);
         first..end

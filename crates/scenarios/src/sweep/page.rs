@@ -1,6 +1,6 @@
 //! The report of a sweep: one page that needs nothing but itself.
 
-use super::{Sweep, SweepRow, p_value};
+use super::{Sweep, SweepRow, cache_names, p_value};
 use crate::report::{
     ReportError,
     command::quoted,
@@ -11,6 +11,7 @@ use crate::report::{
 use headstart_trainer::Metric;
 use serde::Serialize;
 use std::{
+    collections::HashMap,
     ffi::OsString,
     path::{Path, PathBuf},
 };
@@ -104,7 +105,11 @@ impl Sweep {
 
     fn table(&self) -> String {
         let metric = self.rows[0].metric;
-        let several = self.rows.iter().any(|row| row.cache != self.rows[0].cache);
+        let mut caches: Vec<PathBuf> = self.rows.iter().map(|row| row.cache.clone()).collect();
+        caches.sort();
+        caches.dedup();
+        let names: HashMap<&Path, String> = caches.iter().map(PathBuf::as_path).zip(cache_names(&caches)).collect();
+        let several = names.len() > 1;
         let rows: String = self
             .rows
             .iter()
@@ -113,7 +118,7 @@ impl Sweep {
                 let best = self.groups.iter().any(|group| group.best == index);
                 let class = if best { r#" class="best""# } else { "" };
                 let cache = if several {
-                    format!("<td class=\"left\">{}</td>", name(&row.cache.display().to_string()))
+                    format!("<td class=\"left\">{}</td>", name(&names[row.cache.as_path()]))
                 } else {
                     String::new()
                 };
