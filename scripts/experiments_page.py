@@ -130,7 +130,8 @@ def rules(results):
                 best, top = sweep.best(), sweep.row(sweep.top, "logistic")
                 choice, gap, held = verdict(kind, sweep)
                 rows[kind].append([title, backbone, choice, f"{named(best)}: {percent(best['test'])}", percent(top["test"]), gap, gap.chance(), held])
-    text = "## Did the rules hold?\n\n### Small and similar: a linear classifier on the top layer\n\n"
+    text = "## Did the rules hold?\n\n" + answers(rows)
+    text += "\n### Small and similar: a linear classifier on the top layer\n\n"
     text += "Compared is the best of all layers and heads with a logistic regression on the last stage, in points of "
     text += "cross-validated accuracy. *yes*: nothing did better; *as good as*: what did better cannot be told from it; *no*: it can.\n\n"
     header = ["set", "backbone", "the rule's choice: test %", "best by cross-validation: test %", "top logistic, test %"]
@@ -142,6 +143,30 @@ def rules(results):
     text += "*no*: it is worse; *not told apart*: neither can be said.\n\n"
     text += table(header + ["earlier − top", "p", "held"], rows["different"]) + "\n" + counted(rows["different"])
     return text
+
+
+def answers(rows):
+    """The verdicts in words."""
+    similar, different = rows["similar"], rows["different"]
+    better = [row for row in similar if row[-1] == "no"]
+    text = f"Small and similar: on the top stage a logistic regression was the best of everything tried in {held(similar, 'yes')} of {len(similar)} "
+    text += f"cases (sets × backbones), and in {held(similar, 'as good as')} what came out ahead of it cannot be told from it. "
+    text += f"Something was significantly better in {len(better)}{named_cases(better)}.\n\n"
+    won, lost = ([row for row in different if row[-1] == outcome] for outcome in ("yes", "no"))
+    text += f"Small and very different: an SVM on an earlier stage was significantly better than the top stage's logistic regression in {len(won)} of "
+    text += f"{len(different)} cases{named_cases(won)}, significantly worse in {len(lost)}{named_cases(lost)}, and in the others these few images do not tell. "
+    ahead = sum(row[-3].mean > 0 for row in different)
+    text += f"In the mean over the folds it was ahead in {ahead}.\n"
+    return text
+
+
+def held(rows, outcome):
+    return sum(row[-1] == outcome for row in rows)
+
+
+def named_cases(rows):
+    """In brackets: which, and by how much."""
+    return f" ({'; '.join(f'{row[0]} with {row[1]}: {row[-3]} points' for row in rows)})" if rows else ""
 
 
 def counted(rows):
@@ -227,16 +252,16 @@ def augmentation(results):
             for layer in dict.fromkeys(line["layer"] for line in lines):
                 plain, varied = sorted((line for line in lines if line["layer"] == layer), key=lambda line: line["augmentation"]["views"])
                 both = next(line for line in summed["found"]["lines"] if line["layer"] == layer)
-                cells = []
+                cells = {}
                 for a, b, c in zip(plain["points"], varied["points"], both["points"]):
                     shown = (f"{percent(one['test']['value'])} ({paired(one['by_draw'], a['by_draw'])})" for one in (b, c))
-                    cells.append(" → ".join([percent(a["test"]["value"]), *shown]))
+                    cells[a["asked"]] = " → ".join([percent(a["test"]["value"]), *shown])
                     gains.append((a["asked"], [one["test"]["value"] - a["test"]["value"] for one in (b, c)]))
-                rows.append([title, backbone, layer, *cells])
+                rows.append(([title, backbone, layer], cells))
     if not rows:
         return ""
     asked = list(dict.fromkeys(size for size, _ in gains))
-    text += table(["set", "backbone", "layer", *asked], rows)
+    text += table(["set", "backbone", "layer", *asked], [first + [cells.get(size, "") for size in asked] for first, cells in rows])
     for at, what in enumerate(["views of the training images alone", "views of training and test images"]):
         said = []
         for size in asked:

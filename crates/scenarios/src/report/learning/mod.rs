@@ -303,11 +303,15 @@ fn facts(curves: &Curves) -> String {
         let from = &line.provenance;
         let augmentation =
             format!("{}, {} per image", escape(&from.augmentation.recipe), training::views(from.augmentation.views));
+        let summed = match line.test_views {
+            1 => String::new(),
+            views => format!("; test images judged by {views} views together"),
+        };
         let seen = from.preprocessing.as_ref().map_or_else(|| "imported".into(), training::preprocessing);
         rows.push((
             "Cache",
             format!(
-                "{}: {}, weights {} (<code>{}</code>), {seen}; augmentation {augmentation}",
+                "{}: {}, weights {} (<code>{}</code>), {seen}; augmentation {augmentation}{summed}",
                 name(&line.cache.display().to_string()),
                 name(&from.backbone),
                 name(&from.weights.source),

@@ -33,6 +33,11 @@ fn the_page_is_sound_and_says_what_the_json_says() {
     assert_eq!(page.matches("<svg viewBox").count(), 3, "all together, and each of two");
     assert!(page.contains(&escape(json["command"].as_str().unwrap())));
     assert!(!page.contains("http://") && !page.contains("https://"));
+    assert!(!page.contains("views together"));
+    let mut summed = found;
+    summed.lines.iter_mut().for_each(|line| line.test_views = 5);
+    let page = std::fs::read_to_string(write_curves(&summed, &command, &folder.path().join("s")).unwrap()).unwrap();
+    assert!(page.contains("test images judged by 5 views together"));
 }
 
 /// Curves of two layers.
