@@ -241,28 +241,29 @@ def augmentation(results):
     """One view against eight."""
     text = "## Eight cached views of every image\n\nLogistic regression, `--augment standard --views 8` against no augmentation; test accuracy in % "
     text += "with one view → eight views of the training images → eight of the test images, too, added up (`--sum-views`); in brackets the "
-    text += "gain over one view in points: mean and standard deviation over ten draws of images (the same for all).\n\n"
+    text += "gain over one view in points: mean and standard deviation over ten draws of images (the same for all). After the semicolon: "
+    text += "one view of the test images, and of the training images two, of which the second is mirrored or not (`--augment flip --views 2`).\n\n"
     rows, gains = [], []
     for name, (title, _, _) in SETS.items():
         for backbone in BACKBONES:
-            entry, summed = (results.get(f"{name} {backbone} augmentation{of}") for of in ("", " summed"))
-            if not (entry and summed):
+            entry, summed, mirrored = (results.get(f"{name} {backbone} augmentation{of}") for of in ("", " summed", " mirrored"))
+            if not (entry and summed and mirrored):
                 continue
             lines = entry["found"]["lines"]
             for layer in dict.fromkeys(line["layer"] for line in lines):
                 plain, varied = sorted((line for line in lines if line["layer"] == layer), key=lambda line: line["augmentation"]["views"])
-                both = next(line for line in summed["found"]["lines"] if line["layer"] == layer)
+                both, flip = (next(line for line in of["found"]["lines"] if line["layer"] == layer) for of in (summed, mirrored))
                 cells = {}
-                for a, b, c in zip(plain["points"], varied["points"], both["points"]):
-                    shown = (f"{percent(one['test']['value'])} ({paired(one['by_draw'], a['by_draw'])})" for one in (b, c))
-                    cells[a["asked"]] = " → ".join([percent(a["test"]["value"]), *shown])
-                    gains.append((a["asked"], [one["test"]["value"] - a["test"]["value"] for one in (b, c)]))
+                for a, *others in zip(plain["points"], varied["points"], both["points"], flip["points"]):
+                    shown = [f"{percent(one['test']['value'])} ({paired(one['by_draw'], a['by_draw'])})" for one in others]
+                    cells[a["asked"]] = f"{percent(a['test']['value'])} → {shown[0]} → {shown[1]}; {shown[2]}"
+                    gains.append((a["asked"], [one["test"]["value"] - a["test"]["value"] for one in others]))
                 rows.append(([title, backbone, layer], cells))
     if not rows:
         return ""
     asked = list(dict.fromkeys(size for size, _ in gains))
     text += table(["set", "backbone", "layer", *asked], [first + [cells.get(size, "") for size in asked] for first, cells in rows])
-    for at, what in enumerate(["views of the training images alone", "views of training and test images"]):
+    for at, what in enumerate(["eight views of the training images", "eight views of training and test images", "mirroring alone"]):
         said = []
         for size in asked:
             own = [gain[at] for one, gain in gains if one == size]
