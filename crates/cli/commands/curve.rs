@@ -23,7 +23,7 @@ fitted again to resampled draws and test images, to tell what twice as many imag
 Examples:
   headstart curve features/photos.h5 --layers layer2,layer4 --per-class 5,10,30,100,all --plot curve.svg
   headstart curve features/photos.h5 --layers layer4 --heads logistic,svm --total 300,600,900,all --report reports/curve
-  headstart curve features/plain.h5 features/views8.h5 --layers layer4 --draws 20 --json")]
+  headstart curve features/plain.h5 features/views8.h5 --layers layer4 --draws 20 --sum-views --json")]
 pub struct Args {
     /// The caches: of the same images, by other backbones or with other augmentation.
     #[arg(value_name = "FILE.h5", required = true)]

@@ -19,6 +19,7 @@ Examples:
   headstart extract --images photos/ --backbone resnet18 --layers layer3,layer4 -o features/photos.h5
   headstart extract --images photos/ --backbone vgg16 --layers stages,features.29:grid2 -o features/vgg.h5
   headstart extract --images list.csv --backbone resnet50 --layers avgpool --device cuda:0 --dtype bf16 -o x.h5
+  headstart extract --images photos/ --backbone resnet50 --layers stages --devices cuda:0,cuda:1 --dtype f16 -o x.h5
   headstart extract --images photos/ --backbone resnet50 --layers stages --dtype bf16 --check
   headstart extract --images photos/ --backbone resnet18 --layers layer4 --augment standard --views 8 -o views.h5")]
 pub struct Args {
