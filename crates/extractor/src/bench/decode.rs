@@ -1,7 +1,10 @@
 //! Image files to the pixels that a backbone sees, per second.
 
 use super::{BenchError, Effort, Photos, Spread};
-use crate::images::batch::{self, Input, View};
+use crate::images::{
+    batch::{self, Input, View},
+    pixels::Buffers,
+};
 use headstart_cache::Preprocessing;
 use serde::Serialize;
 
@@ -49,7 +52,8 @@ pub fn decode(
         .iter()
         .map(|path| View { image: Ok(path), name: path.to_str().unwrap_or(""), number: 0 })
         .collect();
-    let first = batch::decode(0, &views, input);
+    let buffers = Buffers::default();
+    let first = batch::decode(0, &views, input, &buffers);
     let good: Vec<View> = views
         .iter()
         .zip(&first.failures)
@@ -68,7 +72,7 @@ pub fn decode(
             .build()
             .map_err(|error| BenchError::File { path: photos.images.clone(), reason: error.to_string() })?;
         let seconds = effort.seconds(|| {
-            pool.install(|| good.chunks(BATCH).for_each(|views| drop(batch::decode(0, views, input))));
+            pool.install(|| good.chunks(BATCH).for_each(|views| drop(batch::decode(0, views, input, &buffers))));
             Ok(())
         })?;
         rates.push(DecodeRate {

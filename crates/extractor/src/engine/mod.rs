@@ -2,18 +2,23 @@
 
 mod agreement;
 mod convolution;
+mod cudart;
 mod device;
+mod feed;
+mod norm;
 mod parameters;
 mod pooling;
 
 pub use agreement::{Agreement, SAME_FEATURES, agreements};
 pub use device::{DeviceChoice, DeviceError, DeviceReport, Precision, cpu_precisions, report, resolve};
+pub use feed::{Feed, buffers};
 
 use crate::{
     graph::{Graph, Kernel, NodeId, Op, Pass, Plan, ShapeError, Step, Tap},
     weights::Weights,
 };
 use convolution::Residual;
+use cudart::CudaError;
 use headstart_cache::Preprocessing;
 use parameters::{Parameters, Target};
 use tch::{Kind, TchError, Tensor};
@@ -136,14 +141,19 @@ impl Engine {
         let _no_grad = tch::no_grad_guard();
         let batch = images.len() / self.image_bytes();
         let n = &self.normalisation;
-        let input = n.apply(images, batch, self.device, self.kind).map_err(|e| EngineError::at("x", batch, e))?;
-        let pooled = self.forward(input, |tap, value| pooling::pooled(value, tap.pool, batch * tap.width()))?;
-        let widths = self.taps.iter().map(|tap| (tap, batch * tap.width()));
-        pooled
-            .into_iter()
-            .zip(widths)
-            .map(|(value, (tap, elements))| value.on_host(elements).map_err(|e| EngineError::at(&tap.layer, batch, e)))
-            .collect()
+        let input = Tensor::f_from_data_size(images, &n.rows(batch), Kind::Uint8)
+            .and_then(|pixels| n.apply(&pixels.f_to_device(self.device)?, self.kind))
+            .map_err(|e| EngineError::at("x", batch, e))?;
+        // Values are copied at once: later steps may write over them.
+        self.forward(input, |tap, value| {
+            let tap = &self.taps[tap];
+            Ok(pooling::to_host(&pooling::pooled(value, tap.pool)?, batch * tap.width())?)
+        })
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> tch::Device {
+        self.device
     }
 
     /// Runs a normalised input, N×C×H×W f32 values in row-major order, and returns the unpooled values of the taps. For
@@ -160,21 +170,21 @@ impl Engine {
             .and_then(|t| convolution::channels_last(&t))
             .and_then(|t| t.f_internal_to_copy((self.kind, self.device), false))
             .map_err(at)?;
-        self.forward(input, |tap, value| pooling::to_host(value, batch * tap.shape.elements()))
+        self.forward(input, |tap, value| Ok(pooling::to_host(value, batch * self.taps[tap].shape.elements())?))
     }
 
-    /// Runs the plan and calls `take` for each tap as soon as its value is there, so that large values need not be kept.
-    /// The results are in the order of the taps.
+    /// Runs the plan and calls `take` with the number of each tap as soon as its value is there, so that large values need not be
+    /// kept. The results are in the order of the taps.
     fn forward<T>(
         &self,
         input: Tensor,
-        take: impl Fn(&Tap, &Tensor) -> Result<T, TchError>,
+        mut take: impl FnMut(usize, &Tensor) -> Result<T, StepError>,
     ) -> Result<Vec<T>, EngineError> {
         let batch = input.size()[0] as usize;
         let mut taken: Vec<Option<T>> = self.taps.iter().map(|_| None).collect();
         let mut take_at = |node: NodeId, value: &Tensor| {
-            for (tap, slot) in self.taps.iter().zip(&mut taken).filter(|(tap, _)| tap.node == node) {
-                *slot = Some(take(tap, value).map_err(|e| EngineError::at(&tap.layer, batch, e))?);
+            for (number, tap) in self.taps.iter().enumerate().filter(|(_, tap)| tap.node == node) {
+                taken[number] = Some(take(number, value).map_err(|error| error.at(&tap.layer, batch))?);
             }
             Ok::<(), EngineError>(())
         };
@@ -183,10 +193,7 @@ impl Engine {
         values[0] = Some(input);
         for step in &self.plan.steps {
             let name = &self.graph.node(step.output).name;
-            let value = self.step(step, &mut values).map_err(|error| match error {
-                StepError::Torch(error) => EngineError::at(name, batch, error),
-                StepError::Lost => lost(name),
-            })?;
+            let value = self.step(step, &mut values).map_err(|error| error.at(name, batch))?;
             take_at(step.output, &value)?;
             values[step.output] = Some(value);
             for &node in &step.free {
@@ -213,11 +220,8 @@ impl Engine {
                 Ok(self.parameters.convolution(conv).ok_or(StepError::Lost)?.run(value(0)?, residual)?)
             }
             Kernel::Norm { norm, activation } => {
-                let Op::BatchNorm2d { eps, .. } = self.graph.node(norm).op else { return Err(StepError::Lost) };
-                let [weight, bias, mean, var] = self.parameters.norm(norm).ok_or(StepError::Lost)?;
-                let y =
-                    value(0)?.f_batch_norm(Some(weight), Some(bias), Some(mean), Some(var), false, 0.0, eps, false)?;
-                Ok(convolution::activate(y, activation)?)
+                let maps = (0..step.inputs.len()).map(value).collect::<Result<Vec<_>, _>>()?;
+                Ok(self.parameters.norm(norm).ok_or(StepError::Lost)?.run(&maps, activation)?)
             }
             Kernel::Node(node) => {
                 let op = self.graph.node(node).op;
@@ -269,8 +273,25 @@ impl Engine {
 /// A step's failure before the node's name is known to the message.
 enum StepError {
     Torch(TchError),
+    Cuda(CudaError),
     /// A value or parameter the plan promises is not there; would be a bug in the plan.
     Lost,
+}
+
+impl StepError {
+    fn at(self, node: &str, batch: usize) -> EngineError {
+        match self {
+            Self::Torch(error) => EngineError::at(node, batch, error),
+            Self::Cuda(error) => EngineError::at(node, batch, TchError::Torch(error.to_string())),
+            Self::Lost => lost(node),
+        }
+    }
+}
+
+impl From<CudaError> for StepError {
+    fn from(error: CudaError) -> Self {
+        Self::Cuda(error)
+    }
 }
 
 impl From<TchError> for StepError {
@@ -298,18 +319,16 @@ impl Normalisation {
         Ok(Self { scale, shift, channels: channels as i64, size: size as i64 })
     }
 
-    /// Uploads 8-bit pixels (a quarter of the bytes of f32) and normalises them on the device. N×H×W×C seen as N×C×H×W is
+    /// The shape of the pixels of a batch as they are normalised: all rows of all images.
+    fn rows(&self, batch: usize) -> [i64; 2] {
+        [batch as i64 * self.size, self.size * self.channels]
+    }
+
+    /// Normalises 8-bit pixels (a quarter of the bytes of f32 to upload) on the device where they are. N×H×W×C seen as N×C×H×W is
     /// the channels-last layout that convolutions run fastest in.
-    fn apply(&self, images: &[u8], batch: usize, device: tch::Device, kind: Kind) -> Result<Tensor, TchError> {
-        let batch = batch as i64;
-        Tensor::f_from_data_size(images, &[batch * self.size, self.size * self.channels], Kind::Uint8)?
-            .f_to_device(device)?
-            .f_to_kind(Kind::Float)?
-            .f_mul_(&self.scale)?
-            .f_add_(&self.shift)?
-            .f_to_kind(kind)?
-            .f_reshape([batch, self.size, self.size, self.channels])?
-            .f_permute([0, 3, 1, 2])
+    fn apply(&self, pixels: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
+        let normalised = pixels.f_to_kind(Kind::Float)?.f_mul_(&self.scale)?.f_add_(&self.shift)?.f_to_kind(kind)?;
+        normalised.f_reshape([-1, self.size, self.size, self.channels])?.f_permute([0, 3, 1, 2])
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{
     EngineError,
     convolution::{Convolution, Way, channels_last, choose},
+    norm::Norm,
 };
 use crate::{
     graph::{Activation, Graph, Kernel, NodeId, Op, Plan, Shape},
@@ -27,7 +28,7 @@ pub struct Target<'a> {
 pub struct Parameters {
     convolutions: HashMap<NodeId, Convolution>,
     linear: HashMap<NodeId, (Tensor, Option<Tensor>)>,
-    norms: HashMap<NodeId, [Tensor; 4]>,
+    norms: HashMap<NodeId, Norm>,
 }
 
 // SAFETY: as for the engine's normalisation: the tensors are only read after they have been made.
@@ -70,8 +71,8 @@ impl Parameters {
         self.linear.get(&node).map(|(weight, bias)| (weight, bias.as_ref()))
     }
 
-    /// Weight, bias, running mean and running variance.
-    pub fn norm(&self, node: NodeId) -> Option<&[Tensor; 4]> {
+    /// A batch normalisation that is a step of its own.
+    pub fn norm(&self, node: NodeId) -> Option<&Norm> {
         self.norms.get(&node)
     }
 }
@@ -149,9 +150,12 @@ impl Loader<'_> {
         Ok((self.place(weight)?, Some(self.place(bias)?)))
     }
 
-    /// Statistics stay in f32 whatever the precision of the values, as libtorch's autocast keeps them.
-    fn norm(&self, node: NodeId) -> Result<[Tensor; 4], TchError> {
-        let place = |suffix| self.required(node, suffix)?.f_to_device(self.target.device);
-        Ok([place("weight")?, place("bias")?, place("running_mean")?, place("running_var")?])
+    fn norm(&self, node: NodeId) -> Result<Norm, TchError> {
+        let Op::BatchNorm2d { eps, .. } = self.graph.node(node).op else {
+            return Err(TchError::Torch(format!("{} is no batch normalisation", self.graph.node(node).name)));
+        };
+        let [weight, bias, mean, variance] =
+            ["weight", "bias", "running_mean", "running_var"].map(|suffix| self.required(node, suffix));
+        Norm::new([weight?, bias?, mean?, variance?], eps, self.target.device, self.target.fast)
     }
 }

@@ -96,8 +96,9 @@ proptest! {
 /// relu(bn(conv) + x), tapped nowhere inside: what each pass alone makes of it.
 #[test]
 fn each_pass_alone_changes_no_value() {
-    // conv, norm, sum with what came before the convolution, rectifier, dropout, then norm and rectifier alone.
-    let graph = graph(&[(0, 0, 0), (0, 0, 0), (4, 0, 0), (13, 0, 0), (6, 0, 0), (10, 0, 0), (4, 0, 0), (8, 0, 0)]);
+    // conv, norm, sum with what came before the convolution, rectifier, dropout, join, then norm and rectifier alone.
+    let graph =
+        graph(&[(0, 0, 0), (0, 0, 0), (4, 0, 0), (13, 0, 0), (6, 0, 0), (10, 0, 0), (12, 0, 3), (4, 0, 0), (8, 0, 0)]);
     let end = graph.nodes().len() - 1;
     for pass in Pass::ALL {
         assert!(difference(&graph, &[end], &[pass]) < 2e-5, "{pass:?}");

@@ -1,6 +1,12 @@
 //! Decode workers: image files to batches of prepared 8-bit pixels, all cores of the current rayon pool at once, in row order.
 
-use super::{Image8, Purpose, augment::Augmenter, decode_for, prepare_part};
+use super::{
+    Image8, Purpose,
+    augment::Augmenter,
+    decode_for,
+    pixels::{Buffers, Pixels},
+    prepare_part,
+};
 use headstart_cache::Preprocessing;
 use rayon::prelude::*;
 use std::{cell::Cell, io::Read, path::Path, time::Instant};
@@ -34,18 +40,18 @@ pub struct Batch {
     /// Why each row failed, or none where it is in `pixels`.
     pub failures: Vec<Option<String>>,
     /// The good rows' pixels, packed: size × size × channels bytes each.
-    pub pixels: Vec<u8>,
+    pub pixels: Pixels,
     /// Seconds of work, summed over the workers.
     pub seconds: f64,
     /// The part of it that went into reading files.
     pub reading: f64,
 }
 
-/// Reads, decodes and prepares images. Neighbouring views of one image share the decoding.
-pub fn decode(first_row: usize, rows: &[View], input: Input) -> Batch {
+/// Reads, decodes and prepares images, in memory from `buffers`. Neighbouring views of one image share the decoding.
+pub fn decode(first_row: usize, rows: &[View], input: Input, buffers: &Buffers) -> Batch {
     let side = input.preprocessing.size as usize;
     let image_bytes = side * side * input.preprocessing.channels as usize;
-    let mut pixels = vec![0_u8; rows.len() * image_bytes];
+    let mut pixels = buffers.take(rows.len() * image_bytes);
     let mut rest = &mut pixels[..];
     let mut groups = Vec::new();
     for views in rows.chunk_by(|a, b| a.name == b.name && a.image == b.image) {
@@ -121,7 +127,7 @@ fn read_file(path: &Path, bytes: &mut Vec<u8>) -> std::io::Result<()> {
 }
 
 /// Moves the good rows together, in order.
-fn pack(pixels: &mut Vec<u8>, image_bytes: usize, failures: &[Option<String>]) {
+fn pack(pixels: &mut Pixels, image_bytes: usize, failures: &[Option<String>]) {
     let mut good = 0;
     for (row, failure) in failures.iter().enumerate() {
         if failure.is_none() {
@@ -141,9 +147,10 @@ mod tests {
 
     #[test]
     fn packing_keeps_the_order_of_the_good_rows() {
-        let mut pixels = vec![1, 1, 2, 2, 3, 3, 4, 4];
+        let mut pixels = Buffers::default().take(8);
+        pixels.copy_from_slice(&[1, 1, 2, 2, 3, 3, 4, 4]);
         pack(&mut pixels, 2, &[Some("broken".into()), None, Some("broken".into()), None]);
-        assert_eq!(pixels, [2, 2, 4, 4]);
+        assert_eq!(pixels[..], [2, 2, 4, 4]);
     }
 
     #[test]
@@ -161,15 +168,17 @@ mod tests {
         let view = |image: usize, number| View { image: Ok(&paths[image]), name: names[image], number };
         let rows: Vec<View> =
             (0..3).flat_map(|image| (0..5).map(move |number| (image, number))).map(|(i, n)| view(i, n)).collect();
-        let whole = decode(0, &rows, input);
+        let buffers = Buffers::default();
+        let whole = decode(0, &rows, input, &buffers);
         assert!(whole.failures.iter().all(Option::is_none));
         let bytes = 20 * 20 * 3;
         for (row, alone) in rows.iter().enumerate().rev() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(1 + row % 4).build().unwrap();
-            let one = pool.install(|| decode(row, std::slice::from_ref(alone), input));
-            assert_eq!(one.pixels, whole.pixels[row * bytes..(row + 1) * bytes], "row {row}");
+            let one = pool.install(|| decode(row, std::slice::from_ref(alone), input, &buffers));
+            assert_eq!(one.pixels[..], whole.pixels[row * bytes..(row + 1) * bytes], "row {row}");
         }
-        let pieces: Vec<u8> = rows.chunks(4).flat_map(|rows| decode(0, rows, input).pixels).collect();
-        assert_eq!(pieces, whole.pixels);
+        let pieces: Vec<u8> =
+            rows.chunks(4).flat_map(|rows| decode(0, rows, input, &buffers).pixels.to_vec()).collect();
+        assert_eq!(pieces, whole.pixels[..]);
     }
 }

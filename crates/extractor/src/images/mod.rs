@@ -11,6 +11,7 @@ pub mod fingerprint;
 pub mod geometry;
 mod jpeg;
 pub mod listing;
+pub mod pixels;
 mod prepare;
 mod resample;
 mod turbo;

@@ -7,7 +7,11 @@ use super::{
     segments::Segment,
     stored_as,
 };
-use crate::{engine::Engine, graph::Tap, images::batch};
+use crate::{
+    engine::Engine,
+    graph::Tap,
+    images::{batch, pixels::Buffers},
+};
 use headstart_cache::{Cache, RowSpec, Store};
 use serde::Serialize;
 use std::{collections::HashSet, path::Path, time::Instant};
@@ -81,7 +85,7 @@ fn seconds_per_row(run: &Run, engine: &Engine, sources: &[Source]) -> Result<Opt
     let size = (sources.len() / ONE_IN).clamp(2, SAMPLE);
     let step = (sources.len() / size).max(1);
     let sample: Vec<batch::View> = sources.iter().step_by(step).take(size).map(Source::view).collect();
-    let batch = batch::decode(0, &sample, run.input());
+    let batch = batch::decode(0, &sample, run.input(), &Buffers::default());
     let good = batch.failures.iter().filter(|failure| failure.is_none()).count();
     if good == 0 {
         return Ok(None);

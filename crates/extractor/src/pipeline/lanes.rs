@@ -6,8 +6,14 @@
 //! convolution, activations of a few images stay in a core's cache, and a core that decodes is not missed by others. As the
 //! pieces are the same whatever the number of cores is, so are the results.
 
-use super::keep_freed_memory;
-use crate::engine::{Engine, EngineError};
+use super::{
+    accelerator::{self, Job},
+    keep_freed_memory,
+};
+use crate::{
+    engine::{Engine, EngineError},
+    images::pixels::Pixels,
+};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rayon::{Scope, prelude::*};
 use std::{sync::Arc, time::Instant};
@@ -29,22 +35,19 @@ pub struct Lanes<'a> {
     jobs: Option<Sender<Job>>,
 }
 
-/// A batch for an accelerator, and where its values go.
-struct Job {
-    pixels: Vec<u8>,
-    out: Sender<(usize, Result<Output, EngineError>)>,
-}
-
 /// The values of a batch's taps, images × width each, and the seconds of work they took, summed over the workers.
 pub struct Output {
     pub values: Vec<Vec<f32>>,
     pub seconds: f64,
 }
 
+/// What became of a batch or a piece of one.
+pub type Outcome = Result<Output, EngineError>;
+
 /// A batch on its way.
 pub struct Pending {
     pieces: usize,
-    done: Receiver<(usize, Result<Output, EngineError>)>,
+    done: Receiver<(usize, Outcome)>,
 }
 
 impl<'a> Lanes<'a> {
@@ -80,10 +83,7 @@ impl<'a> Lanes<'a> {
         let (jobs, waiting) = unbounded::<Job>();
         for engine in std::iter::once(self.engine).chain(others) {
             let waiting = waiting.clone();
-            // Nobody listens any more when the run has failed elsewhere.
-            scope.spawn(move || {
-                waiting.iter().for_each(|Job { pixels, out }| drop(out.send((0, timed(engine, &pixels)))))
-            });
+            scope.spawn(move || accelerator::serve(engine, &waiting));
         }
         Self { on_cpu: false, accelerators: 1 + others.len(), jobs: Some(jobs), ..self }
     }
@@ -108,7 +108,7 @@ impl<'a> Lanes<'a> {
     ///
     /// # Errors
     /// Those of [`Engine::run`].
-    pub fn run(&self, pixels: &[u8]) -> Result<Output, EngineError> {
+    pub fn run(&self, pixels: &[u8]) -> Outcome {
         if !self.on_cpu {
             return timed(self.engine, pixels);
         }
@@ -118,7 +118,7 @@ impl<'a> Lanes<'a> {
     }
 
     /// Starts a batch.
-    pub fn start<'s>(&'s self, scope: &Scope<'s>, pixels: Vec<u8>) -> Pending {
+    pub fn start<'s>(&'s self, scope: &Scope<'s>, pixels: Pixels) -> Pending {
         if let Some(jobs) = &self.jobs {
             let (out, done) = bounded(1);
             // Where nobody takes it, waiting for it says so.
@@ -141,7 +141,8 @@ impl<'a> Lanes<'a> {
     }
 }
 
-fn timed(engine: &Engine, pixels: &[u8]) -> Result<Output, EngineError> {
+/// [`Engine::run`] with the time it takes.
+pub fn timed(engine: &Engine, pixels: &[u8]) -> Outcome {
     let start = Instant::now();
     Ok(Output { values: engine.run(pixels)?, seconds: start.elapsed().as_secs_f64() })
 }
@@ -151,7 +152,7 @@ impl Pending {
     ///
     /// # Errors
     /// Those of [`Engine::run`].
-    pub fn wait(self) -> Option<Result<Output, EngineError>> {
+    pub fn wait(self) -> Option<Outcome> {
         let mut pieces: Vec<(usize, Output)> = Vec::with_capacity(self.pieces);
         for _ in 0..self.pieces {
             match self.done.recv().ok()? {
@@ -180,42 +181,62 @@ mod tests {
     use super::*;
     use crate::{
         backbone::{Backbone, WeightsChoice},
-        engine::Precision,
+        engine::{Feed, Precision},
+        images::pixels::Buffers,
     };
 
-    /// Accelerators take batches as they become free; what comes out is in the order of what went in, and the same.
-    #[test]
-    fn batches_on_several_devices_come_back_in_order() {
+    fn engine() -> Engine {
         let weights: WeightsChoice = "random:0".parse().unwrap();
         let mut backbone = Backbone::describe("lenet5", &weights, None, None).unwrap();
         backbone.read_weights().unwrap();
         let taps = backbone.select(&["fc1".parse().unwrap(), "conv1".parse().unwrap()]).unwrap();
-        let engine = || {
-            let (graph, weights, seen) = (&backbone.graph, &backbone.weights, &backbone.preprocessing);
-            Engine::new(graph, &taps, weights, seen, tch::Device::Cpu, Precision::F32).unwrap()
-        };
+        let (graph, weights, seen) = (&backbone.graph, &backbone.weights, &backbone.preprocessing);
+        Engine::new(graph, &taps, weights, seen, tch::Device::Cpu, Precision::F32).unwrap()
+    }
+
+    fn pixels(buffers: &Buffers, engine: &Engine, batch: usize) -> Pixels {
+        let mut pixels = buffers.take(3 * engine.image_bytes());
+        pixels.iter_mut().enumerate().for_each(|(at, pixel)| *pixel = ((at + 1) * (batch + 7) % 251) as u8);
+        pixels
+    }
+
+    /// What comes out of these lanes is in the order of what went in, and what `engine` makes of it.
+    fn keep_order(lanes: &Lanes, engine: &Engine) {
+        let buffers = Buffers::default();
+        rayon::in_place_scope(|scope| {
+            let start = |batch| lanes.start(scope, pixels(&buffers, engine, batch));
+            let pending: Vec<Pending> = (0..20).map(start).collect();
+            for (batch, pending) in pending.into_iter().enumerate() {
+                let Output { values, seconds } = pending.wait().unwrap().unwrap();
+                let expected = engine.run(&pixels(&buffers, engine, batch)).unwrap();
+                assert!(seconds > 0.0 && values.iter().map(Vec::len).eq(engine.widths().map(|width| 3 * width)));
+                // Threads of libtorch may share the sums otherwise.
+                let mut pairs = values.iter().flatten().zip(expected.iter().flatten());
+                assert!(pairs.all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs().max(1.0)));
+            }
+        });
+    }
+
+    /// Accelerators take batches as they become free.
+    #[test]
+    fn batches_on_several_devices_come_back_in_order() {
         let (first, others) = (engine(), [engine(), engine()]);
-        let pixels = |batch: usize| -> Vec<u8> {
-            (0..3 * first.image_bytes()).map(|at| ((at + 1) * (batch + 7) % 251) as u8).collect()
-        };
-        let expected: Vec<Vec<Vec<f32>>> = (0..20).map(|batch| first.run(&pixels(batch)).unwrap()).collect();
         std::thread::scope(|scope| {
             // As if these were accelerators.
             let lanes = Lanes::new(&first, tch::Device::Cpu).with_threads(&others, scope);
             assert_eq!((lanes.workers(), lanes.in_flight(3)), (3, 6));
-            rayon::in_place_scope(|scope| {
-                let pending: Vec<Pending> = (0..20).map(|batch| lanes.start(scope, pixels(batch))).collect();
-                for (pending, expected) in pending.into_iter().zip(&expected) {
-                    let found = pending.wait().unwrap().unwrap().values;
-                    assert_eq!(
-                        found.iter().map(Vec::len).collect::<Vec<_>>(),
-                        [3 * taps[0].width(), 3 * taps[1].width()]
-                    );
-                    // Threads of libtorch may share the sums otherwise.
-                    let mut pairs = found.iter().flatten().zip(expected.iter().flatten());
-                    assert!(pairs.all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs().max(1.0)));
-                }
-            });
+            keep_order(&lanes, &first);
+        });
+    }
+
+    #[test]
+    fn batches_that_overlap_on_a_device_come_back_in_order() {
+        let engine = engine();
+        std::thread::scope(|scope| {
+            let (jobs, waiting) = unbounded::<Job>();
+            scope.spawn(|| accelerator::overlapped(Feed::simulated(&engine), &{ waiting }));
+            let lanes = Lanes { engine: &engine, on_cpu: false, accelerators: 1, jobs: Some(jobs) };
+            keep_order(&lanes, &engine);
         });
     }
 }

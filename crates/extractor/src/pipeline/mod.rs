@@ -1,6 +1,7 @@
 //! Images to a cache: decode workers → batches → device → pooled taps → writer, all overlapped, with bounded queues, so
 //! that memory does not grow with the number of images.
 
+mod accelerator;
 mod ahead;
 mod bottleneck;
 mod check;

@@ -6,7 +6,10 @@ use crate::{
     backbone::Backbone,
     engine::{Agreement, Engine, Precision, agreements, cpu_precisions},
     graph::{Pass, Tap},
-    images::batch,
+    images::{
+        batch,
+        pixels::{Buffers, Pixels},
+    },
 };
 use headstart_cache::Provenance;
 use std::{fmt, path::Path, str::FromStr};
@@ -71,12 +74,12 @@ pub fn is_reduced(precision: Precision) -> bool {
 }
 
 /// The decoded pixels of some images, spread evenly over `files`; broken ones are left out.
-pub fn sample(backbone: &Backbone, files: &[&Path]) -> Vec<u8> {
+pub fn sample(backbone: &Backbone, files: &[&Path]) -> Pixels {
     let count = files.len().min(JUDGED);
     let view = |at: usize| batch::View { image: Ok(files[at * files.len() / count]), name: "", number: 0 };
     let views: Vec<batch::View> = (0..count).map(view).collect();
-    batch::decode(0, &views, batch::Input { preprocessing: &backbone.preprocessing, augmenter: None, fast: false })
-        .pixels
+    let input = batch::Input { preprocessing: &backbone.preprocessing, augmenter: None, fast: false };
+    batch::decode(0, &views, input, &Buffers::default()).pixels
 }
 
 /// What `taps` give for `pixels` (from [`sample`]) in this precision with these passes over the plan.

@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     backbone::Backbone,
-    engine::{Engine, Precision},
+    engine::{self, Engine, Precision},
     graph::{LayerSpec, Tap},
-    images::{augment::Augmenter, batch},
+    images::{augment::Augmenter, batch, pixels::Buffers},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use headstart_cache::{Error as CacheError, LayerId, RowOutcome, Rows, Status, Writer};
@@ -125,6 +125,7 @@ impl Run<'_> {
             .unzip();
         let engine = self.engine(&self.backbone.select(&specs)?, self.device)?;
         let lanes = Lanes::new(&engine, self.device);
+        let buffers = Buffers::default();
         for rows in failed.chunks(self.batch) {
             if self.stop.load(Ordering::Relaxed) {
                 summary.interrupted = true;
@@ -134,7 +135,7 @@ impl Run<'_> {
                 |&row: &usize| Source { image: Ok(self.image(row, writer.rows())), ..source(row, writer.rows()) };
             let sources: Vec<Source> = rows.iter().map(again).collect();
             let views: Vec<batch::View> = sources.iter().map(Source::view).collect();
-            let batch = batch::decode(rows[0], &views, self.input());
+            let batch = batch::decode(rows[0], &views, self.input(), &buffers);
             for (at, failure) in batch.failures.iter().enumerate() {
                 if let Some(reason) = failure.as_ref().filter(|_| begins_image(&sources, at)) {
                     self.bad_image(&sources[at].name, reason, false)?;
@@ -208,6 +209,7 @@ impl Run<'_> {
     /// Feeds batches until the rows end, a signal comes or nobody listens; true when a signal came.
     fn decode(&self, rows: Range<usize>, sources: &[Source], out: Sender<batch::Batch>, ahead: &Ahead) -> bool {
         let first = rows.start;
+        let buffers = engine::buffers(self.device);
         for range in segments::batches(rows, self.batch) {
             if self.stop.load(Ordering::Relaxed) {
                 return true;
@@ -215,7 +217,7 @@ impl Run<'_> {
             ahead.reached(range.end - first);
             let views: Vec<batch::View> =
                 sources[range.start - first..range.end - first].iter().map(Source::view).collect();
-            if out.send(batch::decode(range.start, &views, self.input())).is_err() {
+            if out.send(batch::decode(range.start, &views, self.input(), &buffers)).is_err() {
                 return false;
             }
         }

@@ -41,11 +41,12 @@ pub fn for_each_vector<'a, E: From<ExtractError>>(
     };
     std::thread::scope(|scope| {
         let (sender, batches) = crossbeam_channel::bounded(AHEAD);
+        let buffers = engine::buffers(device);
         scope.spawn(move || {
             loop {
                 let rows: Vec<View> = views.by_ref().take(batch_size).collect();
                 // The receiver is gone when the network or `each` failed.
-                if rows.is_empty() || sender.send(batch::decode(0, &rows, input)).is_err() {
+                if rows.is_empty() || sender.send(batch::decode(0, &rows, input, &buffers)).is_err() {
                     return;
                 }
             }

@@ -5,6 +5,7 @@
 mod activations;
 mod identities;
 mod in_place;
+mod joins;
 mod lifetimes;
 mod merge;
 mod norms;
@@ -38,7 +39,7 @@ pub enum Kernel {
         /// What is applied last.
         activation: Option<Activation>,
     },
-    /// act(bn(x)) of a batch normalisation that follows no convolution.
+    /// act(bn(x)) of a batch normalisation that follows no convolution. x are all inputs, one behind the other.
     Norm {
         /// The batch normalisation.
         norm: NodeId,
@@ -54,6 +55,8 @@ pub enum Pass {
     Identities,
     /// Batch normalisations are folded into the convolutions before them.
     Norms,
+    /// Other batch normalisations join their inputs themselves.
+    Joins,
     /// Convolutions add the other side of a sum.
     Sums,
     /// Rectifiers are applied by the step before them.
@@ -64,7 +67,8 @@ pub enum Pass {
 
 impl Pass {
     /// Every pass, in the order that lets each see what the others made for it.
-    pub const ALL: [Self; 5] = [Self::Identities, Self::Norms, Self::Sums, Self::Activations, Self::InPlace];
+    pub const ALL: [Self; 6] =
+        [Self::Identities, Self::Norms, Self::Joins, Self::Sums, Self::Activations, Self::InPlace];
 }
 
 /// One step of a plan.
@@ -117,6 +121,7 @@ impl Plan {
             match pass {
                 Pass::Identities => identities::drop(graph, taps, &mut steps),
                 Pass::Norms => norms::fold(taps, &mut steps),
+                Pass::Joins => joins::fuse(graph, taps, &mut steps),
                 Pass::Sums => sums::fuse(graph, taps, &mut steps),
                 Pass::Activations => activations::fuse(graph, taps, &mut steps),
                 Pass::InPlace => {}
@@ -271,5 +276,21 @@ mod tests {
         assert_eq!(outputs(&graph, &plan), ["relu", "conv"]);
         let norm = graph.find("norm").unwrap();
         assert_eq!(plan.steps[0].kernel, Kernel::Norm { norm, activation: Some(Activation::Relu) });
+    }
+    #[test]
+    fn a_normalisation_joins_its_inputs_unless_others_read_them_joined() {
+        let (mut b, x) = Builder::new();
+        let y = b.conv("conv", x, Conv2d::new(3, 4, 1));
+        let joined = b.op("cat", Op::Concat, &[x, y]);
+        let z = b.batch_norm("norm", joined, 7);
+        b.relu("relu", z);
+        let graph = b.finish();
+        let relu = graph.find("relu").unwrap();
+        let plan = Plan::new(&graph, &[relu]);
+        assert_eq!(outputs(&graph, &plan), ["conv", "relu"]);
+        assert_eq!(plan.steps[1].inputs, [x, y]);
+        assert_eq!(plan.steps[1].kernel, Kernel::Norm { norm: z, activation: Some(Activation::Relu) });
+        let plan = Plan::new(&graph, &[relu, joined]);
+        assert_eq!(outputs(&graph, &plan), ["conv", "cat", "relu"]);
     }
 }
