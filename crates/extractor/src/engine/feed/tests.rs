@@ -39,27 +39,32 @@ fn same(found: &[Vec<f32>], expected: &[Vec<f32>]) -> bool {
 fn runs(engine: &Engine, sizes: &[usize], pinned: bool) {
     let mut feed = Feed::simulated(engine);
     let buffers = buffers(pinned);
+    // What each batch gives, and where its pixels are.
     let (mut finished, mut expected) = (0, Vec::new());
-    let mut finish = |feed: &mut Feed, expected: &[Vec<Vec<f32>>]| {
+    let mut finish = |feed: &mut Feed, expected: &[(Vec<Vec<f32>>, *const u8)]| {
         let Fed { values, seconds } = feed.finish().unwrap().unwrap();
-        assert!(same(&values, &expected[finished]), "batch {finished}");
+        assert!(same(&values, &expected[finished].0), "batch {finished}");
         assert!(seconds > 0.0);
         finished += 1;
+        finished
     };
+    let mut done = 0;
     for (batch, &images) in sizes.iter().enumerate() {
-        // The memory may be that of a batch before, if that is not needed any more.
         let mut pixels = buffers.take(images * engine.image_bytes());
+        // The memory may be that of a batch before, but not of one that the GPU has.
+        let under_way = |(_, memory): &(_, *const u8)| *memory == pixels.as_ptr();
+        assert!(!expected[done..].iter().any(under_way), "batch {batch} overwrites another");
         fill(&mut pixels, batch);
-        expected.push(engine.run(&pixels).unwrap());
+        expected.push((engine.run(&pixels).unwrap(), pixels.as_ptr()));
         if feed.is_full() {
-            finish(&mut feed, &expected);
+            done = finish(&mut feed, &expected);
         }
         feed.start(pixels).unwrap();
     }
     while !feed.is_empty() {
-        finish(&mut feed, &expected);
+        done = finish(&mut feed, &expected);
     }
-    assert_eq!(finished, sizes.len());
+    assert_eq!(done, sizes.len());
     assert!(feed.finish().is_none());
     assert_eq!(simulated::violations(), Vec::<String>::new());
 }
