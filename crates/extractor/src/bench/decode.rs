@@ -8,7 +8,7 @@ use crate::images::{
 use headstart_cache::Preprocessing;
 use serde::Serialize;
 
-/// Images that are decoded together, as in an extraction on the CPU.
+/// Images that are decoded together for each thread: enough that threads hardly wait for the slowest image.
 const BATCH: usize = 32;
 
 /// How fast images are decoded.
@@ -72,7 +72,9 @@ pub fn decode(
             .build()
             .map_err(|error| BenchError::File { path: photos.images.clone(), reason: error.to_string() })?;
         let seconds = effort.seconds(|| {
-            pool.install(|| good.chunks(BATCH).for_each(|views| drop(batch::decode(0, views, input, &buffers))));
+            pool.install(|| {
+                good.chunks(BATCH * threads).for_each(|views| drop(batch::decode(0, views, input, &buffers)))
+            });
             Ok(())
         })?;
         rates.push(DecodeRate {

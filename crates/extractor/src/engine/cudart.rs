@@ -24,6 +24,8 @@ const NON_BLOCKING: c_uint = 1;
 const SLEEP_NO_TIMING: c_uint = 1 | 2;
 /// `cudaHostAllocPortable`: for all GPUs.
 const PORTABLE: c_uint = 1;
+/// `cudaErrorNotReady`.
+const NOT_READY: Status = 600;
 /// `cudaMemcpyHostToDevice`.
 const TO_DEVICE: c_int = 1;
 /// `cudaMemcpyDeviceToHost`.
@@ -39,6 +41,7 @@ pub struct Functions {
     pub event_create: unsafe extern "C" fn(*mut Handle, c_uint) -> Status,
     pub event_destroy: unsafe extern "C" fn(Handle) -> Status,
     pub event_record: unsafe extern "C" fn(Handle, Handle) -> Status,
+    pub event_query: unsafe extern "C" fn(Handle) -> Status,
     pub event_synchronize: unsafe extern "C" fn(Handle) -> Status,
     pub memcpy_async: unsafe extern "C" fn(*mut c_void, *const c_void, usize, c_int, Handle) -> Status,
     pub host_alloc: unsafe extern "C" fn(*mut *mut c_void, usize, c_uint) -> Status,
@@ -83,6 +86,7 @@ impl Functions {
             event_create: function!("cudaEventCreateWithFlags"),
             event_destroy: function!("cudaEventDestroy"),
             event_record: function!("cudaEventRecord"),
+            event_query: function!("cudaEventQuery"),
             event_synchronize: function!("cudaEventSynchronize"),
             memcpy_async: function!("cudaMemcpyAsync"),
             host_alloc: function!("cudaHostAlloc"),
@@ -193,6 +197,14 @@ impl Event {
     pub fn record(&self, stream: Handle) -> Result<(), CudaError> {
         // SAFETY: handles that the library gave out and that are not destroyed yet.
         self.functions.check("cudaEventRecord", unsafe { (self.functions.event_record)(self.handle, stream) })
+    }
+
+    /// Whether it has happened.
+    pub fn has_happened(&self) -> Result<bool, CudaError> {
+        // SAFETY: a handle that the library gave out and that is not destroyed yet.
+        let status = unsafe { (self.functions.event_query)(self.handle) };
+        let outcome = self.functions.check("cudaEventQuery", status);
+        if status == NOT_READY { Ok(false) } else { outcome.map(|()| true) }
     }
 
     /// Waits for it.

@@ -11,7 +11,7 @@ mod pooling;
 
 pub use agreement::{Agreement, SAME_FEATURES, agreements};
 pub use device::{DeviceChoice, DeviceError, DeviceReport, Precision, cpu_precisions, report, resolve};
-pub use feed::{Feed, buffers};
+pub use feed::{DEPTH, Feed, buffers};
 
 use crate::{
     graph::{Graph, Kernel, NodeId, Op, Pass, Plan, ShapeError, Step, Tap},

@@ -5,8 +5,11 @@ use crate::{
     engine::{Engine, Feed},
     images::pixels::Pixels,
 };
-use crossbeam_channel::{Receiver, Sender};
-use std::collections::VecDeque;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use std::{collections::VecDeque, time::Duration};
+
+/// How often to look whether a batch is done while no other comes.
+const LOOK: Duration = Duration::from_micros(200);
 
 /// A batch for an accelerator, and where its values go.
 pub struct Job {
@@ -40,13 +43,20 @@ pub fn serve(engine: &Engine, waiting: &Receiver<Job>) {
 pub fn overlapped(mut feed: Feed, waiting: &Receiver<Job>) {
     let mut answers: VecDeque<Sender<(usize, Outcome)>> = VecDeque::new();
     loop {
-        let job = match (feed.is_full(), feed.is_empty()) {
-            (true, _) => None,
-            (false, true) => match waiting.recv() {
+        let job = if feed.is_full() {
+            None
+        } else if feed.is_empty() {
+            match waiting.recv() {
                 Ok(job) => Some(job),
                 Err(_) => return,
-            },
-            (false, false) => waiting.try_recv().ok(),
+            }
+        } else {
+            // A batch that comes while another is computed is to be on its way before that is done.
+            match waiting.recv_timeout(LOOK) {
+                Ok(job) => Some(job),
+                Err(RecvTimeoutError::Timeout) if !feed.is_ready() => continue,
+                Err(_) => None,
+            }
         };
         match job {
             Some(Job { pixels, out }) => match feed.start(pixels) {

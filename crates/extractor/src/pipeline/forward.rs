@@ -23,7 +23,7 @@ impl Run<'_> {
         &self,
         lanes: &Lanes,
         engine: &Engine,
-        batches: Receiver<Batch>,
+        batches: Receiver<Receiver<Batch>>,
         out: Sender<Computed>,
         known: Known,
         summary: &mut Summary,
@@ -35,7 +35,8 @@ impl Run<'_> {
             let mut under_way: VecDeque<UnderWay> = VecDeque::new();
             loop {
                 let asked = Instant::now();
-                let Ok(Batch { first_row, failures, pixels, seconds, reading }) = batches.recv() else { break };
+                let Ok(batch) = batches.recv().and_then(|batch| batch.recv()) else { break };
+                let Batch { first_row, failures, pixels, seconds, reading } = batch;
                 if under_way.is_empty() {
                     summary.seconds.waited += asked.elapsed().as_secs_f64();
                 }

@@ -11,7 +11,7 @@ use super::{
     keep_freed_memory,
 };
 use crate::{
-    engine::{Engine, EngineError},
+    engine::{self, Engine, EngineError},
     images::pixels::Pixels,
 };
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -94,9 +94,9 @@ impl<'a> Lanes<'a> {
     }
 
     /// How many batches of this size are under way at the same time: enough for every worker, and one more to begin with where no piece
-    /// of another is left; for each accelerator one that is computed and one that waits.
+    /// of another is left; for each accelerator as many as it holds, and one that takes the place of the first.
     pub fn in_flight(&self, batch: usize) -> usize {
-        if self.on_cpu { (PIECE * self.workers()).div_ceil(batch) + 1 } else { 2 * self.accelerators }
+        if self.on_cpu { (PIECE * self.workers()).div_ceil(batch) + 1 } else { (engine::DEPTH + 1) * self.accelerators }
     }
 
     /// How many would have something to do with this many images.
@@ -224,7 +224,7 @@ mod tests {
         std::thread::scope(|scope| {
             // As if these were accelerators.
             let lanes = Lanes::new(&first, tch::Device::Cpu).with_threads(&others, scope);
-            assert_eq!((lanes.workers(), lanes.in_flight(3)), (3, 6));
+            assert_eq!((lanes.workers(), lanes.in_flight(3)), (3, 9));
             keep_order(&lanes, &first);
         });
     }

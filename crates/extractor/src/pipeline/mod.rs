@@ -6,6 +6,7 @@ mod ahead;
 mod bottleneck;
 mod check;
 mod complete;
+mod decode;
 mod estimate;
 mod forward;
 pub(crate) mod lanes;

@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{
     backbone::Backbone,
-    engine::{self, Engine, Precision},
+    engine::{Engine, Precision},
     graph::{LayerSpec, Tap},
     images::{augment::Augmenter, batch, pixels::Buffers},
 };
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use headstart_cache::{Error as CacheError, LayerId, RowOutcome, Rows, Status, Writer};
 use segments::Segment;
 use std::{
@@ -180,7 +180,8 @@ impl Run<'_> {
         // As many batches as wait to be computed, and as many again.
         let ahead = Ahead::new(2 * QUEUE * self.batch);
         std::thread::scope(|scope| {
-            let (decoded_out, decoded_in) = bounded(QUEUE);
+            // Batches take their place before they are decoded.
+            let (decoded_out, decoded_in) = bounded(QUEUE + 1);
             let (computed_out, computed_in) = bounded(QUEUE);
             let first = rows.start;
             let ahead = &ahead;
@@ -204,24 +205,6 @@ impl Run<'_> {
             summary.interrupted |= stopped;
             Ok(writer)
         })
-    }
-
-    /// Feeds batches until the rows end, a signal comes or nobody listens; true when a signal came.
-    fn decode(&self, rows: Range<usize>, sources: &[Source], out: Sender<batch::Batch>, ahead: &Ahead) -> bool {
-        let first = rows.start;
-        let buffers = engine::buffers(self.device);
-        for range in segments::batches(rows, self.batch) {
-            if self.stop.load(Ordering::Relaxed) {
-                return true;
-            }
-            ahead.reached(range.end - first);
-            let views: Vec<batch::View> =
-                sources[range.start - first..range.end - first].iter().map(Source::view).collect();
-            if out.send(batch::decode(range.start, &views, self.input(), &buffers)).is_err() {
-                return false;
-            }
-        }
-        false
     }
 
     /// Notes an image that cannot be used, or stops the run for it.

@@ -19,8 +19,8 @@ pub enum Way {
 pub fn choose(device: Device, kind: Kind, conv: &Conv2d, activation: Option<Activation>) -> Way {
     match device {
         Device::Cpu if onednn::available(kind) => Way::OneDnn,
-        // cuDNN fuses nothing but ReLU, and its grouped convolutions are slower than libtorch's own.
-        Device::Cuda(_) if conv.groups == 1 && activation == Some(Activation::Relu) => Way::Cudnn,
+        // cuDNN fuses nothing but ReLU, which is most of ReLU6, and its grouped convolutions are slower than libtorch's own.
+        Device::Cuda(_) if conv.groups == 1 && activation.is_some() => Way::Cudnn,
         _ => Way::Plain,
     }
 }
@@ -34,7 +34,7 @@ mod tests {
         let conv = Conv2d::new(8, 8, 3);
         let on_gpu = |conv: Conv2d, activation| choose(Device::Cuda(0), Kind::Half, &conv, activation);
         assert_eq!(on_gpu(conv, Some(Activation::Relu)), Way::Cudnn);
-        assert_eq!(on_gpu(conv, Some(Activation::Relu6)), Way::Plain);
+        assert_eq!(on_gpu(conv, Some(Activation::Relu6)), Way::Cudnn);
         assert_eq!(on_gpu(conv, None), Way::Plain);
         assert_eq!(on_gpu(conv.groups(8), Some(Activation::Relu)), Way::Plain);
     }

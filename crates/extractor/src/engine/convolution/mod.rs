@@ -74,9 +74,13 @@ impl Convolution {
     fn cudnn(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor, TchError> {
         let (stride, padding, bias) = self.arguments();
         let (weight, groups) = (&self.weight, self.conv.groups as i64);
-        match residual {
-            None => x.f_cudnn_convolution_relu(weight, bias, stride, padding, [1, 1], groups),
-            Some(z) => x.f_cudnn_convolution_add_relu(weight, z, 1.0, bias, stride, padding, [1, 1], groups),
+        let mut rectified = match residual {
+            None => x.f_cudnn_convolution_relu(weight, bias, stride, padding, [1, 1], groups)?,
+            Some(z) => x.f_cudnn_convolution_add_relu(weight, z, 1.0, bias, stride, padding, [1, 1], groups)?,
+        };
+        match self.activation {
+            Some(Activation::Relu6) => rectified.f_clamp_max_(6.0),
+            _ => Ok(rectified),
         }
     }
 

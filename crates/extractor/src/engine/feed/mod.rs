@@ -20,13 +20,28 @@ use crate::{
     images::pixels::{Buffers, Pixels},
 };
 use std::{collections::VecDeque, time::Instant};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 /// Batches that a GPU has at the same time: one that it computes, and the next.
-const DEPTH: usize = 2;
+pub const DEPTH: usize = 2;
 
 /// Values of a tap and a batch that get pinned memory, at most; more than these take so long to write that it makes no difference.
 const PINNED_VALUES: usize = 1 << 24;
+
+/// Bytes of a trial, and how often it is made: enough that copies take longer than handing out work does.
+const TRIAL: usize = 1 << 24;
+const TRIALS: u8 = 3;
+
+/// Why a feed does not work here.
+#[derive(Debug, thiserror::Error)]
+enum FeedError {
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
+    #[error(transparent)]
+    Torch(#[from] TchError),
+    #[error("copies and computations are not done in the order they are asked for")]
+    Order,
+}
 
 /// Memory that batches for this device are best decoded into.
 pub fn buffers(device: Device) -> Buffers {
@@ -91,9 +106,11 @@ impl<'e> Feed<'e> {
     /// When the device is no GPU, or CUDA's runtime library is not there or does not give what is needed.
     pub fn new(engine: &'e Engine) -> Result<Self, String> {
         let Device::Cuda(index) = engine.device() else { return Err("not a GPU".into()) };
-        Functions::loaded()
-            .and_then(|functions| Self::with(engine, functions, index))
-            .map_err(|error| error.to_string())
+        let feed = Functions::loaded().map_err(FeedError::from);
+        let feed =
+            feed.and_then(|functions| Self::with(engine, functions, index)).map_err(|error| error.to_string())?;
+        feed.try_out().map_err(|error| error.to_string())?;
+        Ok(feed)
     }
 
     /// On a GPU that is none, but gives and takes memory like one.
@@ -102,20 +119,55 @@ impl<'e> Feed<'e> {
         Self::with(engine, &simulated::FUNCTIONS, 0).unwrap()
     }
 
-    fn with(engine: &'e Engine, functions: &'static Functions, index: usize) -> Result<Self, CudaError> {
+    fn with(engine: &'e Engine, functions: &'static Functions, index: usize) -> Result<Self, FeedError> {
         functions.set_device(index)?;
         let uploads = Stream::new(functions)?;
         let slot = |_| {
             Ok(Slot {
-                pixels: Tensor::empty([0], (Kind::Uint8, engine.device())),
+                pixels: Tensor::f_empty([0], (Kind::Uint8, engine.device()))?,
                 uploaded: Event::new(functions)?,
                 consumed: Event::new(functions)?,
                 done: Event::new(functions)?,
                 pinned: engine.taps.iter().map(|_| None).collect(),
             })
         };
-        let idle = (0..DEPTH).map(slot).collect::<Result<_, CudaError>>()?;
+        let idle = (0..DEPTH).map(slot).collect::<Result<Vec<_>, FeedError>>()?;
         Ok(Self { engine, functions, uploads, idle, under_way: VecDeque::new(), finished: Instant::now() })
+    }
+
+    /// Sends some bytes through and looks at what comes back: a libtorch that computes on another stream than is thought here would
+    /// read them too early, or be read too early itself.
+    fn try_out(&self) -> Result<(), FeedError> {
+        let mut there = Pinned::<u8>::zeros(self.functions, TRIAL)?;
+        let mut back = Pinned::<f32>::zeros(self.functions, TRIAL)?;
+        let place = Tensor::f_zeros([TRIAL as i64], (Kind::Uint8, self.engine.device()))?;
+        for round in 1..=TRIALS {
+            there.fill(round);
+            let outcome = self.there_and_back(&there, &place, &mut back);
+            // What was begun reads and writes all three.
+            self.functions.synchronize()?;
+            outcome?;
+            if back.iter().any(|&value| value != f32::from(round) + 1.0) {
+                return Err(FeedError::Order);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes to a place on the device, one more than each of them back.
+    fn there_and_back(&self, there: &[u8], place: &Tensor, back: &mut [f32]) -> Result<(), FeedError> {
+        let (functions, uploads, slot) = (self.functions, self.uploads.handle, &self.idle[0]);
+        slot.consumed.record(COMPUTE)?;
+        functions.wait(uploads, &slot.consumed)?;
+        // SAFETY: as many bytes are there, and the caller keeps all of it until the device is done.
+        unsafe { functions.upload(place.data_ptr(), there, uploads) }?;
+        slot.uploaded.record(uploads)?;
+        functions.wait(COMPUTE, &slot.uploaded)?;
+        let values = place.f_to_kind(Kind::Float)?.f_add_scalar(1)?;
+        // SAFETY: likewise.
+        unsafe { functions.download(back, values.data_ptr(), COMPUTE) }?;
+        slot.done.record(COMPUTE)?;
+        Ok(slot.done.synchronize()?)
     }
 
     /// Whether one must be finished before another can be started.
@@ -126,6 +178,11 @@ impl<'e> Feed<'e> {
     /// Whether no batch is under way.
     pub fn is_empty(&self) -> bool {
         self.under_way.is_empty()
+    }
+
+    /// Whether the oldest batch is done, so that finishing it takes no time. An error is told when it is finished.
+    pub fn is_ready(&self) -> bool {
+        self.under_way.front().is_some_and(|oldest| oldest.slot.done.has_happened().unwrap_or(true))
     }
 
     /// Hands a batch to the GPU, as pixels like those of [`Engine::run`].

@@ -26,6 +26,7 @@ pub static FUNCTIONS: Functions = Functions {
     event_create,
     event_destroy,
     event_record,
+    event_query,
     event_synchronize,
     memcpy_async,
     host_alloc,
@@ -35,6 +36,7 @@ pub static FUNCTIONS: Functions = Functions {
 };
 
 const OUT_OF_MEMORY: Status = 2;
+const NOT_READY: Status = 600;
 const COPY: Duration = Duration::from_millis(2);
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -230,6 +232,19 @@ unsafe extern "C" fn event_record(event: Handle, stream: Handle) -> Status {
         });
     });
     0
+}
+
+unsafe extern "C" fn event_query(event: Handle) -> Status {
+    let happened = DEVICE.with_borrow(|device| {
+        let event = &device.events[&(event as usize)];
+        *event.happened.0.lock().unwrap() == event.recorded
+    });
+    if happened {
+        return outcome("cudaEventQuery");
+    }
+    // The library counts this among its errors.
+    LAST_ERROR.set(NOT_READY);
+    NOT_READY
 }
 
 unsafe extern "C" fn event_synchronize(event: Handle) -> Status {

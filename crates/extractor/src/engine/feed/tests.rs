@@ -116,6 +116,16 @@ fn failures_are_told_and_leave_nothing_under_way() {
 }
 
 #[test]
+fn a_trial_finds_nothing_wrong() {
+    let engine = engine();
+    let feed = Feed::simulated(&engine);
+    feed.try_out().unwrap();
+    assert_eq!(simulated::violations(), Vec::<String>::new());
+    simulated::fail("cudaEventRecord", 1);
+    assert_eq!(feed.try_out().unwrap_err().to_string(), "cudaEventRecord: out of memory");
+}
+
+#[test]
 fn more_than_it_holds_is_refused() {
     let engine = engine();
     let mut feed = Feed::simulated(&engine);
