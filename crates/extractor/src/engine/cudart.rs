@@ -134,7 +134,7 @@ impl Functions {
         self.check("cudaStreamWaitEvent", unsafe { (self.stream_wait_event)(stream, event.handle, 0) })
     }
 
-    /// Copies to the device in the order of `stream`; returns before it is done where the host's memory is [`Pinned`].
+    /// Copies to the device in the order of `stream`; returns before it is done at least where the host's memory is [`Pinned`].
     ///
     /// # Safety
     /// `to` points at as many bytes on the device; both they and `from` stay as they are until the copy is done.
@@ -144,7 +144,7 @@ impl Functions {
         self.check("cudaMemcpyAsync", status)
     }
 
-    /// Copies from the device in the order of `stream`; returns before it is done where the host's memory is [`Pinned`].
+    /// Copies from the device in the order of `stream`; returns before it is done at least where the host's memory is [`Pinned`].
     ///
     /// # Safety
     /// `from` points at as many numbers on the device, which stay as they are until the copy is done; nobody looks at `to` before.
@@ -202,9 +202,14 @@ impl Event {
     /// Whether it has happened.
     pub fn has_happened(&self) -> Result<bool, CudaError> {
         // SAFETY: a handle that the library gave out and that is not destroyed yet.
-        let status = unsafe { (self.functions.event_query)(self.handle) };
-        let outcome = self.functions.check("cudaEventQuery", status);
-        if status == NOT_READY { Ok(false) } else { outcome.map(|()| true) }
+        match unsafe { (self.functions.event_query)(self.handle) } {
+            NOT_READY => {
+                // SAFETY: takes nothing. The library counts this among its errors.
+                unsafe { (self.functions.get_last_error)() };
+                Ok(false)
+            }
+            status => self.functions.check("cudaEventQuery", status).map(|()| true),
+        }
     }
 
     /// Waits for it.
@@ -221,7 +226,7 @@ impl Drop for Event {
     }
 }
 
-/// Zeros, ones or any other numbers: what memory fresh from the library may hold is a valid value of these types.
+/// Types of which all bits zero are a value, so that cleared memory holds some.
 pub trait Number: Copy + Send + Sync {}
 impl Number for u8 {}
 impl Number for f32 {}

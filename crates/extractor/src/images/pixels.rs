@@ -32,8 +32,9 @@ impl Buffers {
 
     /// This many bytes, with whatever they held before.
     pub fn take(&self, bytes: usize) -> Pixels {
-        let used = locked(&self.free).pop().filter(|memory| memory.len() >= bytes);
-        let memory = used.unwrap_or_else(|| (self.make)(bytes));
+        // Memory that is too small is given back after the lock is.
+        let used = locked(&self.free).pop();
+        let memory = used.filter(|memory| memory.len() >= bytes).unwrap_or_else(|| (self.make)(bytes));
         Pixels { memory: Some(memory), len: bytes, home: self.free.clone() }
     }
 }

@@ -1,7 +1,7 @@
 //! Batches through one GPU without pauses. While it computes one batch, the pixels of the next are copied to it on a stream of
 //! their own, and the calling thread is free: it only hands out work, and waits for the oldest batch when it wants its values.
 //!
-//! Each of [`DEPTH`] slots has memory on the device for pixels, pinned memory for values, and three events:
+//! Each of [`DEPTH`] slots has memory on the device for pixels, memory of the host for values, and three events:
 //!
 //! ```text
 //! upload stream   ── wait consumed ── copy pixels ── record uploaded ──
@@ -9,6 +9,8 @@
 //! ```
 //!
 //! Values are copied on the compute stream, at the tap: later steps may write over a value, and pooled ones are small.
+
+mod trial;
 
 use super::{
     Engine, EngineError, StepError,
@@ -25,12 +27,8 @@ use tch::{Device, Kind, TchError, Tensor};
 /// Batches that a GPU has at the same time: one that it computes, and the next.
 pub const DEPTH: usize = 2;
 
-/// Values of a tap and a batch that get pinned memory, at most; more than these take so long to write that it makes no difference.
+/// Values of a batch that get pinned memory, at most. What is more takes so long to write that it makes no difference.
 const PINNED_VALUES: usize = 1 << 24;
-
-/// Bytes of a trial, and how often it is made: enough that copies take longer than handing out work does.
-const TRIAL: usize = 1 << 24;
-const TRIALS: u8 = 3;
 
 /// Why a feed does not work here.
 #[derive(Debug, thiserror::Error)]
@@ -45,17 +43,16 @@ enum FeedError {
 
 /// Memory that batches for this device are best decoded into.
 pub fn buffers(device: Device) -> Buffers {
-    match Functions::loaded() {
-        Ok(functions) if device.is_cuda() => Buffers::new(move |bytes| match Pinned::<u8>::zeros(functions, bytes) {
-            Ok(pinned) => Box::new(pinned),
-            // Copies from ordinary memory are slower, nothing else.
-            Err(reason) => {
-                tracing::debug!("{bytes} bytes of pixels are not pinned: {reason}");
-                Box::new(vec![0; bytes])
-            }
-        }),
-        _ => Buffers::default(),
-    }
+    let (Device::Cuda(index), Ok(functions)) = (device, Functions::loaded()) else { return Buffers::default() };
+    let pinned = move |bytes| functions.set_device(index).and_then(|()| Pinned::<u8>::zeros(functions, bytes));
+    Buffers::new(move |bytes| match pinned(bytes) {
+        Ok(pinned) => Box::new(pinned),
+        // Copies from ordinary memory are slower, nothing else.
+        Err(reason) => {
+            tracing::debug!("{bytes} bytes of pixels are not pinned: {reason}");
+            Box::new(vec![0; bytes])
+        }
+    })
 }
 
 /// An engine on a GPU, with the batches that are under way.
@@ -63,8 +60,12 @@ pub struct Feed<'e> {
     engine: &'e Engine,
     functions: &'static Functions,
     uploads: Stream,
-    idle: Vec<Slot>,
-    under_way: VecDeque<UnderWay>,
+    slots: Vec<Slot>,
+    /// Slots without a batch, and those with one, oldest first.
+    idle: Vec<usize>,
+    under_way: VecDeque<usize>,
+    /// Values of a batch that may get pinned memory; none once there is no more of it.
+    pinnable: usize,
     /// When the batch before was done.
     finished: Instant,
 }
@@ -72,23 +73,26 @@ pub struct Feed<'e> {
 /// What one batch at a time needs.
 struct Slot {
     /// For the pixels: bytes on the device.
-    pixels: Tensor,
+    place: Tensor,
     uploaded: Event,
     consumed: Event,
     done: Event,
     /// For the values of each tap.
-    pinned: Vec<Option<Pinned<f32>>>,
+    values: Vec<Values>,
+    /// The batch; its pixels are kept for the upload, which may be reading them until the batch is done.
+    batch: Option<Batch>,
 }
 
-/// A batch that the GPU has.
-struct UnderWay {
-    slot: Slot,
-    batch: usize,
-    /// The copy to the device may still be reading them.
+struct Batch {
     pixels: Pixels,
-    /// For each tap those values that are not in pinned memory.
-    copied: Vec<Option<Vec<f32>>>,
+    images: usize,
     started: Instant,
+}
+
+/// Where the values of a tap come to on the host.
+enum Values {
+    Pinned(Pinned<f32>),
+    Ordinary(Vec<f32>),
 }
 
 /// A batch that is done.
@@ -103,14 +107,15 @@ impl<'e> Feed<'e> {
     /// For the calling thread.
     ///
     /// # Errors
-    /// When the device is no GPU, or CUDA's runtime library is not there or does not give what is needed.
+    /// When the device is no GPU, or CUDA's runtime library is not there or does not do what is needed.
     pub fn new(engine: &'e Engine) -> Result<Self, String> {
         let Device::Cuda(index) = engine.device() else { return Err("not a GPU".into()) };
-        let feed = Functions::loaded().map_err(FeedError::from);
-        let feed =
-            feed.and_then(|functions| Self::with(engine, functions, index)).map_err(|error| error.to_string())?;
-        feed.try_out().map_err(|error| error.to_string())?;
-        Ok(feed)
+        let made = || -> Result<Self, FeedError> {
+            let feed = Self::with(engine, Functions::loaded()?, index)?;
+            trial::once(&feed, index)?;
+            Ok(feed)
+        };
+        made().map_err(|error| error.to_string())
     }
 
     /// On a GPU that is none, but gives and takes memory like one.
@@ -124,50 +129,26 @@ impl<'e> Feed<'e> {
         let uploads = Stream::new(functions)?;
         let slot = |_| {
             Ok(Slot {
-                pixels: Tensor::f_empty([0], (Kind::Uint8, engine.device()))?,
+                place: Tensor::f_empty([0], (Kind::Uint8, engine.device()))?,
                 uploaded: Event::new(functions)?,
                 consumed: Event::new(functions)?,
                 done: Event::new(functions)?,
-                pinned: engine.taps.iter().map(|_| None).collect(),
+                values: engine.taps.iter().map(|_| Values::Ordinary(Vec::new())).collect(),
+                batch: None,
             })
         };
-        let idle = (0..DEPTH).map(slot).collect::<Result<Vec<_>, FeedError>>()?;
-        Ok(Self { engine, functions, uploads, idle, under_way: VecDeque::new(), finished: Instant::now() })
-    }
-
-    /// Sends some bytes through and looks at what comes back: a libtorch that computes on another stream than is thought here would
-    /// read them too early, or be read too early itself.
-    fn try_out(&self) -> Result<(), FeedError> {
-        let mut there = Pinned::<u8>::zeros(self.functions, TRIAL)?;
-        let mut back = Pinned::<f32>::zeros(self.functions, TRIAL)?;
-        let place = Tensor::f_zeros([TRIAL as i64], (Kind::Uint8, self.engine.device()))?;
-        for round in 1..=TRIALS {
-            there.fill(round);
-            let outcome = self.there_and_back(&there, &place, &mut back);
-            // What was begun reads and writes all three.
-            self.functions.synchronize()?;
-            outcome?;
-            if back.iter().any(|&value| value != f32::from(round) + 1.0) {
-                return Err(FeedError::Order);
-            }
-        }
-        Ok(())
-    }
-
-    /// Bytes to a place on the device, one more than each of them back.
-    fn there_and_back(&self, there: &[u8], place: &Tensor, back: &mut [f32]) -> Result<(), FeedError> {
-        let (functions, uploads, slot) = (self.functions, self.uploads.handle, &self.idle[0]);
-        slot.consumed.record(COMPUTE)?;
-        functions.wait(uploads, &slot.consumed)?;
-        // SAFETY: as many bytes are there, and the caller keeps all of it until the device is done.
-        unsafe { functions.upload(place.data_ptr(), there, uploads) }?;
-        slot.uploaded.record(uploads)?;
-        functions.wait(COMPUTE, &slot.uploaded)?;
-        let values = place.f_to_kind(Kind::Float)?.f_add_scalar(1)?;
-        // SAFETY: likewise.
-        unsafe { functions.download(back, values.data_ptr(), COMPUTE) }?;
-        slot.done.record(COMPUTE)?;
-        Ok(slot.done.synchronize()?)
+        let slots = (0..DEPTH).map(slot).collect::<Result<Vec<_>, FeedError>>()?;
+        let (idle, under_way) = ((0..DEPTH).collect(), VecDeque::new());
+        Ok(Self {
+            engine,
+            functions,
+            uploads,
+            slots,
+            idle,
+            under_way,
+            pinnable: PINNED_VALUES,
+            finished: Instant::now(),
+        })
     }
 
     /// Whether one must be finished before another can be started.
@@ -182,7 +163,7 @@ impl<'e> Feed<'e> {
 
     /// Whether the oldest batch is done, so that finishing it takes no time. An error is told when it is finished.
     pub fn is_ready(&self) -> bool {
-        self.under_way.front().is_some_and(|oldest| oldest.slot.done.has_happened().unwrap_or(true))
+        self.under_way.front().is_some_and(|&oldest| self.slots[oldest].done.has_happened().unwrap_or(true))
     }
 
     /// Hands a batch to the GPU, as pixels like those of [`Engine::run`].
@@ -190,66 +171,67 @@ impl<'e> Feed<'e> {
     /// # Errors
     /// Those of [`Engine::run`]; when the feed is full.
     pub fn start(&mut self, pixels: Pixels) -> Result<(), EngineError> {
-        let batch = pixels.len() / self.engine.image_bytes();
-        let Some(mut slot) = self.idle.pop() else {
+        let images = pixels.len() / self.engine.image_bytes();
+        let Some(slot) = self.idle.pop() else {
             let reason = "more batches than it has room for (a bug in the pipeline)".to_string();
-            return Err(EngineError::Torch { place: "the GPU's feed".into(), reason });
+            return Err(EngineError::Torch { place: PLACE.into(), reason });
         };
-        let started = Instant::now();
-        let outcome = self.hand_out(&mut slot, &pixels, batch);
-        if outcome.is_err() {
-            // What was handed out reads and writes memory that goes away now; that this may fail too is no news.
-            drop(self.functions.synchronize());
-            self.idle.push(slot);
-            return outcome.map(drop);
+        self.slots[slot].batch = Some(Batch { pixels, images, started: Instant::now() });
+        let outcome = self.hand_out(slot, images);
+        match outcome {
+            Ok(()) => self.under_way.push_back(slot),
+            Err(_) => self.abandon(slot),
         }
-        let copied = outcome?;
-        self.under_way.push_back(UnderWay { slot, batch, pixels, copied, started });
-        Ok(())
+        outcome
     }
 
-    /// All work of a batch; returns the values that are on the host already.
-    fn hand_out(&self, slot: &mut Slot, pixels: &[u8], batch: usize) -> Result<Vec<Option<Vec<f32>>>, EngineError> {
+    /// All work of a batch.
+    fn hand_out(&mut self, slot: usize, images: usize) -> Result<(), EngineError> {
         let _no_grad = tch::no_grad_guard();
-        let input = self.input(slot, pixels, batch).map_err(|error| error.at("x", batch))?;
-        let copied = self.engine.forward(input, |tap, value| {
+        let input = self.input(slot, images).map_err(|error| error.at(PLACE, images))?;
+        let Slot { values, done, .. } = &mut self.slots[slot];
+        let mut pinned = 0;
+        self.engine.forward(input, |tap, value| {
             let Tap { pool, .. } = self.engine.taps[tap];
             let rows = pooling::pooled(value, pool)?;
-            let elements = rows.numel();
-            let pinned = &mut slot.pinned[tap];
-            if elements <= PINNED_VALUES && pinned.as_ref().is_none_or(|pinned| pinned.len() < elements) {
-                *pinned = Pinned::zeros(self.functions, elements).ok();
+            let count = images * self.engine.taps[tap].width();
+            if rows.numel() != count {
+                return Err(StepError::Lost);
             }
-            let (mut copied, to) = match pinned {
-                Some(pinned) if pinned.len() >= elements => (None, &mut pinned[..elements]),
-                _ => (Some(vec![0.0; elements]), &mut [][..]),
-            };
-            let to = copied.as_deref_mut().unwrap_or(to);
-            // SAFETY: as many f32 lie one after another there, and what comes after in this stream is done after the copy. Pinned
-            // memory is looked at when the batch is done; other memory is written before the call returns.
+            pinned += count;
+            let pin = pinned <= self.pinnable;
+            values[tap].make_room(count, pin.then_some(self.functions));
+            if pin && matches!(values[tap], Values::Ordinary(_)) {
+                tracing::debug!("{count} values are not pinned");
+                self.pinnable = 0;
+            }
+            let to = &mut values[tap].all()[..count];
+            // SAFETY: as many f32 lie one after another there, and what comes after in this stream is done after the copy. The slot
+            // keeps what they are copied to, and nobody looks at it until the batch is done.
             unsafe { self.functions.download(to, rows.data_ptr(), COMPUTE) }?;
-            Ok(copied)
+            Ok(())
         })?;
-        slot.done.record(COMPUTE).map_err(|error| StepError::from(error).at("the last", batch))?;
-        Ok(copied)
+        done.record(COMPUTE).map_err(|error| StepError::from(error).at(PLACE, images))
     }
 
     /// The network's input: pixels copied beside what is computed now, and normalised when they are there.
-    fn input(&self, slot: &mut Slot, pixels: &[u8], batch: usize) -> Result<Tensor, StepError> {
+    fn input(&mut self, slot: usize, images: usize) -> Result<Tensor, StepError> {
         let Engine { normalisation, kind, device, .. } = self.engine;
-        if slot.pixels.numel() < pixels.len() {
-            slot.pixels = Tensor::f_empty([pixels.len() as i64], (Kind::Uint8, *device))?;
+        let Slot { place, uploaded, consumed, batch, .. } = &mut self.slots[slot];
+        let pixels: &[u8] = batch.as_ref().map_or(&[], |batch| &batch.pixels);
+        if place.numel() < pixels.len() {
+            *place = Tensor::f_empty([pixels.len() as i64], (Kind::Uint8, *device))?;
             // The memory may have been another value's, which is computed with yet.
-            slot.consumed.record(COMPUTE)?;
+            consumed.record(COMPUTE)?;
         }
-        self.functions.wait(self.uploads.handle, &slot.consumed)?;
-        // SAFETY: the device's memory is that large and belongs to the slot; the pixels are kept until the batch is done.
-        unsafe { self.functions.upload(slot.pixels.data_ptr(), pixels, self.uploads.handle) }?;
-        slot.uploaded.record(self.uploads.handle)?;
-        self.functions.wait(COMPUTE, &slot.uploaded)?;
-        let rows = slot.pixels.f_narrow(0, 0, pixels.len() as i64)?.f_view(normalisation.rows(batch))?;
+        self.functions.wait(self.uploads.handle, consumed)?;
+        // SAFETY: the device's memory is that large and belongs to the slot, which keeps the pixels until the batch is done.
+        unsafe { self.functions.upload(place.data_ptr(), pixels, self.uploads.handle) }?;
+        uploaded.record(self.uploads.handle)?;
+        self.functions.wait(COMPUTE, uploaded)?;
+        let rows = place.f_narrow(0, 0, pixels.len() as i64)?.f_view(normalisation.rows(images))?;
         let input = normalisation.apply(&rows, *kind)?;
-        slot.consumed.record(COMPUTE)?;
+        consumed.record(COMPUTE)?;
         Ok(input)
     }
 
@@ -258,29 +240,69 @@ impl<'e> Feed<'e> {
     /// # Errors
     /// When the GPU reports one.
     pub fn finish(&mut self) -> Option<Result<Fed, EngineError>> {
-        let UnderWay { slot, batch, pixels, copied, started } = self.under_way.pop_front()?;
-        let waited = slot.done.synchronize();
-        // The device is done with them.
-        drop(pixels);
-        let values = copied.into_iter().zip(&slot.pinned).zip(&self.engine.taps).map(|((copied, pinned), tap)| {
-            let pinned = || pinned.as_ref().map(|pinned| pinned[..batch * tap.width()].to_vec());
-            copied.or_else(pinned).unwrap_or_default()
-        });
-        let values = values.collect();
+        let slot = self.under_way.pop_front()?;
+        let outcome = self.slots[slot].done.synchronize();
+        let Some(Batch { images, started, .. }) = self.slots[slot].batch.as_ref().filter(|_| outcome.is_ok()) else {
+            self.abandon(slot);
+            let error = outcome.map_or_else(StepError::from, |()| StepError::Lost);
+            return Some(Err(error.at(PLACE, 0)));
+        };
+        let (images, started) = (*images, *started);
+        let Slot { values, batch, .. } = &mut self.slots[slot];
+        let taps = values.iter_mut().zip(&self.engine.taps);
+        let values = taps.map(|(values, tap)| values.take(images * tap.width())).collect();
+        *batch = None;
+        self.idle.push(slot);
         let seconds = started.max(self.finished).elapsed().as_secs_f64();
         self.finished = Instant::now();
+        Some(Ok(Fed { values, seconds }))
+    }
+
+    /// Gives up the batch of a slot. What was handed out may read and write its memory yet, so it is waited for; that this may fail
+    /// too is no news.
+    fn abandon(&mut self, slot: usize) {
+        drop(self.functions.synchronize());
+        self.slots[slot].batch = None;
         self.idle.push(slot);
-        Some(match waited {
-            Ok(()) => Ok(Fed { values, seconds }),
-            Err(error) => Err(StepError::from(error).at("the last", batch)),
-        })
     }
 }
+
+/// What errors call this.
+const PLACE: &str = "the GPU's feed";
 
 impl Drop for Feed<'_> {
     fn drop(&mut self) {
         // What is under way reads and writes memory that goes away now; an error was reported where it was made.
         drop(self.functions.synchronize());
+    }
+}
+
+impl Values {
+    fn all(&mut self) -> &mut [f32] {
+        match self {
+            Self::Pinned(values) => values,
+            Self::Ordinary(values) => values,
+        }
+    }
+
+    /// Makes room for as many, pinned by these functions where they can.
+    fn make_room(&mut self, count: usize, pin: Option<&'static Functions>) {
+        if self.all().len() < count {
+            let pinned = pin.and_then(|functions| Pinned::zeros(functions, count).ok());
+            *self = pinned.map_or_else(|| Self::Ordinary(vec![0.0; count]), Self::Pinned);
+        }
+    }
+
+    /// The first values; ordinary memory is handed out itself.
+    fn take(&mut self, count: usize) -> Vec<f32> {
+        match self {
+            Self::Pinned(values) => values[..count].to_vec(),
+            Self::Ordinary(values) => {
+                let mut values = std::mem::take(values);
+                values.truncate(count);
+                values
+            }
+        }
     }
 }
 
