@@ -10,7 +10,12 @@
 //!
 //! Values are copied on the compute stream, at the tap: later steps may write over a value, and pooled ones are small.
 
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+mod tests;
 mod trial;
+mod values;
 
 use super::{
     Engine, EngineError, StepError,
@@ -23,12 +28,16 @@ use crate::{
 };
 use std::{collections::VecDeque, time::Instant};
 use tch::{Device, Kind, TchError, Tensor};
+use values::Values;
 
 /// Batches that a GPU has at the same time: one that it computes, and the next.
 pub const DEPTH: usize = 2;
 
 /// Values of a batch that get pinned memory, at most. What is more takes so long to write that it makes no difference.
 const PINNED_VALUES: usize = 1 << 24;
+
+/// What errors call this.
+const PLACE: &str = "the GPU's feed";
 
 /// Why a feed does not work here.
 #[derive(Debug, thiserror::Error)]
@@ -87,12 +96,6 @@ struct Batch {
     pixels: Pixels,
     images: usize,
     started: Instant,
-}
-
-/// Where the values of a tap come to on the host.
-enum Values {
-    Pinned(Pinned<f32>),
-    Ordinary(Vec<f32>),
 }
 
 /// A batch that is done.
@@ -267,46 +270,9 @@ impl<'e> Feed<'e> {
     }
 }
 
-/// What errors call this.
-const PLACE: &str = "the GPU's feed";
-
 impl Drop for Feed<'_> {
     fn drop(&mut self) {
         // What is under way reads and writes memory that goes away now; an error was reported where it was made.
         drop(self.functions.synchronize());
     }
 }
-
-impl Values {
-    fn all(&mut self) -> &mut [f32] {
-        match self {
-            Self::Pinned(values) => values,
-            Self::Ordinary(values) => values,
-        }
-    }
-
-    /// Makes room for as many, pinned by these functions where they can.
-    fn make_room(&mut self, count: usize, pin: Option<&'static Functions>) {
-        if self.all().len() < count {
-            let pinned = pin.and_then(|functions| Pinned::zeros(functions, count).ok());
-            *self = pinned.map_or_else(|| Self::Ordinary(vec![0.0; count]), Self::Pinned);
-        }
-    }
-
-    /// The first values; ordinary memory is handed out itself.
-    fn take(&mut self, count: usize) -> Vec<f32> {
-        match self {
-            Self::Pinned(values) => values[..count].to_vec(),
-            Self::Ordinary(values) => {
-                let mut values = std::mem::take(values);
-                values.truncate(count);
-                values
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod simulated;
-#[cfg(test)]
-mod tests;
