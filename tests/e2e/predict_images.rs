@@ -2,6 +2,7 @@
 
 use crate::harness::{Dir, says};
 use serde_json::{Value, json};
+use std::{thread::sleep, time::Duration};
 
 /// Three classes of pictures, extracted, and a head on them.
 fn trained() -> Dir {
@@ -74,6 +75,24 @@ fn a_folder_is_predicted_as_its_cache_is() {
             assert!((image[class].as_f64().unwrap() - row[class].as_f64().unwrap()).abs() < 1e-5, "{image} {row}");
         }
     }
+}
+
+#[test]
+fn an_interrupted_file_is_not_there() {
+    let dir = trained();
+    dir.class_folders("new", &["cat", "dog", "fox"], 200);
+    let files = || std::fs::read_dir(dir.path("out")).map_or(0, Iterator::count);
+    let mut run = dir.headstart("predict x.head --images new -o out/a.csv").start();
+    // It stands still when it is looked at; the file is begun before the weights are there.
+    while run.stop() && files() == 0 {
+        run.signal(libc::SIGCONT);
+        sleep(Duration::from_millis(1));
+    }
+    assert_eq!(files(), 1);
+    run.signal(libc::SIGINT);
+    run.signal(libc::SIGCONT);
+    says(&run.wait().exits(1).stderr, &["interrupted", "a.csv is not written"]);
+    assert_eq!(files(), 0);
 }
 
 #[test]

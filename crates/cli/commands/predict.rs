@@ -1,5 +1,5 @@
 use crate::{Outcome, Usage, table};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use headstart_cache::Cache;
 use headstart_scenarios::{
     predict::{Prediction, Scored, Selection, Tally, predict_cache},
@@ -8,7 +8,13 @@ use headstart_scenarios::{
 use headstart_trainer::{Estimate, Head};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// Classify images with a trained head
 #[derive(clap::Args)]
@@ -19,9 +25,10 @@ The head names backbone, weights, layer and preprocessing; the extraction is reb
 refused. With --cache no network runs (and no libtorch is needed): the rows of the head's layer are scored, if the cache
 comes from the same extraction.
 
-A file of predictions has one row per image, written as they come: path, label (where images have any), predicted, for
-each class p:CLASS (its probability) or score:CLASS (for heads without probabilities), and error (why the image cannot be
-used). Where there are labels, the accuracy ends the report; images of classes that the head does not know do not count.
+A file of predictions, which appears when it is complete, has one row per image: path, label (where images have any),
+predicted, for each class p:CLASS (its probability) or score:CLASS (for heads without probabilities), and error (why the
+image cannot be used). Where there are labels, the accuracy ends the report; images of classes that the head does not know
+do not count.
 
 Examples:
   headstart predict heads/photos.head new/*.jpg
@@ -133,6 +140,8 @@ struct Report<'a> {
     tally: Tally,
     bar: ProgressBar,
     file: Option<PredictionFile>,
+    /// Raised when a file is to be given up, which removes what there is of it.
+    stop: Arc<AtomicBool>,
     /// All of them, for JSON, which is printed in one piece.
     collected: Vec<Prediction>,
 }
@@ -148,16 +157,21 @@ struct Summary<'a> {
 
 impl<'a> Report<'a> {
     fn new(args: &'a Args, head: &'a Head, labelled: bool, images: usize) -> anyhow::Result<Self> {
+        // Without a file, a signal ends the process at once.
+        let stop = if args.output.is_some() { super::stop_on_signals()? } else { Arc::default() };
         let file = args.output.as_ref().map(|path| PredictionFile::create(path, head, labelled)).transpose()?;
         // Lines of predictions show the progress themselves.
         let bar = if file.is_some() { ProgressBar::new(images as u64) } else { ProgressBar::hidden() };
         let style =
             ProgressStyle::with_template("{bar:32} {pos}/{len} images  {per_sec}  {elapsed} elapsed  {eta} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Ok(Self { args, classes: head.classes(), tally: Tally::default(), bar, file, collected: Vec::new() })
+        Ok(Self { args, classes: head.classes(), tally: Tally::default(), bar, file, stop, collected: Vec::new() })
     }
 
     fn add(&mut self, scored: Scored) -> anyhow::Result<()> {
+        if let (true, Some(output)) = (self.stop.load(Ordering::Relaxed), &self.args.output) {
+            bail!("interrupted; {} is not written", output.display());
+        }
         self.tally.add(&scored, self.classes);
         match &mut self.file {
             Some(file) => {
