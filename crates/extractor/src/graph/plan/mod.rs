@@ -277,6 +277,7 @@ mod tests {
         let norm = graph.find("norm").unwrap();
         assert_eq!(plan.steps[0].kernel, Kernel::Norm { norm, activation: Some(Activation::Relu) });
     }
+
     #[test]
     fn a_normalisation_joins_its_inputs_unless_others_read_them_joined() {
         let (mut b, x) = Builder::new();
