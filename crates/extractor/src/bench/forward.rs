@@ -139,3 +139,26 @@ fn in_a_row(engine: &Engine, bytes: usize, effort: Effort) -> Result<Spread, Ben
 fn made_up(at: usize) -> u8 {
     (at * 7919 % 251) as u8
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    /// As for a GPU, with the processor's workers in its place.
+    #[test]
+    fn batches_in_a_row_are_waited_for_and_ended_on_request() {
+        let weights: WeightsChoice = "random:0".parse().unwrap();
+        let backbone = Backbone::load("lenet5", &weights, None, None).unwrap();
+        let taps = backbone.select(&["fc1".parse().unwrap()]).unwrap();
+        let (graph, weights, seen) = (&backbone.graph, &backbone.weights, &backbone.preprocessing);
+        let engine = Engine::new(graph, &taps, weights, seen, tch::Device::Cpu, Precision::F32).unwrap();
+        let stop = AtomicBool::new(false);
+        let effort = Effort { repeats: 3, seconds: 0.0, stop: &stop };
+        let seconds = in_a_row(&engine, 20 * engine.image_bytes(), effort).unwrap();
+        assert!(seconds.low > 0.0 && seconds.low <= seconds.median && seconds.median <= seconds.high);
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let ended = in_a_row(&engine, 20 * engine.image_bytes(), effort);
+        assert!(matches!(ended, Err(BenchError::Interrupted)));
+    }
+}

@@ -18,7 +18,7 @@ struct UnderWay {
 }
 
 impl Run<'_> {
-    /// Runs the network on batches until there are no more, or nobody takes what comes out.
+    /// Runs the network on batches, in the order in which they are announced, until there are no more, or nobody takes what comes out.
     pub fn forward(
         &self,
         lanes: &Lanes,

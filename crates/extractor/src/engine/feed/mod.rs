@@ -22,10 +22,7 @@ use super::{
     cudart::{COMPUTE, CudaError, Event, Functions, Pinned, Stream},
     pooling,
 };
-use crate::{
-    graph::Tap,
-    images::pixels::{Buffers, Pixels},
-};
+use crate::images::pixels::{Buffers, Pixels};
 use std::{collections::VecDeque, time::Instant};
 use tch::{Device, Kind, TchError, Tensor};
 use values::Values;
@@ -195,9 +192,9 @@ impl<'e> Feed<'e> {
         let Slot { values, done, .. } = &mut self.slots[slot];
         let mut pinned = 0;
         self.engine.forward(input, |tap, value| {
-            let Tap { pool, .. } = self.engine.taps[tap];
-            let rows = pooling::pooled(value, pool)?;
-            let count = images * self.engine.taps[tap].width();
+            let wanted = &self.engine.taps[tap];
+            let rows = pooling::pooled(value, wanted.pool)?;
+            let count = images * wanted.width();
             if rows.numel() != count {
                 return Err(StepError::Lost);
             }
